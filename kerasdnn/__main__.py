@@ -1,0 +1,7 @@
+"""`python -m kerasdnn` is the command `kerasdnn`."""
+
+import sys
+
+from kerasdnn.cli import main
+
+sys.exit(main())

@@ -1,0 +1,76 @@
+"""Torch: fused kernels, device facts, random state."""
+
+import os
+
+import torch
+
+VERSION = torch.__version__
+
+# Input dtypes of the fused batch-norm kernel; scale, offset and statistics are always float32.
+FUSED_BATCH_NORM_DTYPES = ("float32", "bfloat16", "float16")
+
+# `jit_compile=True` is `torch.compile`, which needs a C++ compiler and minutes: not tried unasked.
+JIT_CHOICES = ()
+
+
+def fused_batch_norm_train(x, scale, offset, epsilon):
+    """Normalizes `x (B, H, W, C)` by its own statistics.
+
+    Returns `(y, mean, variance)`, the last two `(C,)` float32; the variance is the biased one.
+    """
+    n = x.shape[0] * x.shape[1] * x.shape[2]
+    if n == 1:  # Torch refuses a single value a channel; its deviation from the mean is zero.
+        mean = x.detach().reshape(-1).float()
+        return (x - x) * scale.to(x.dtype) + offset.to(x.dtype), mean, torch.zeros_like(mean)
+    # With momentum 1 the running statistics become those of the batch.
+    mean, variance = torch.zeros_like(scale), torch.ones_like(scale)
+    y = torch.nn.functional.batch_norm(
+        _channels_second(x), mean, variance, scale, offset, True, 1.0, epsilon
+    )
+    # Torch's running variance is sum((x - mean)^2) / (n - 1), Keras keeps sum((x - mean)^2) / n.
+    return _channels_last(y), mean, variance * ((n - 1.0) / n)
+
+
+def fused_batch_norm_infer(x, scale, offset, mean, variance, epsilon):
+    """Normalizes `x (B, H, W, C)` by the given statistics `(C,)`."""
+    y = torch.nn.functional.batch_norm(
+        _channels_second(x), mean, variance, scale, offset, False, 0.0, epsilon
+    )
+    return _channels_last(y)
+
+
+def _channels_second(x):
+    # A view: the memory stays (B, H, W, C), which Torch knows as its channels-last format.
+    return x.permute(0, 3, 1, 2)
+
+
+def _channels_last(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def device_name():
+    """Returns the name of the first GPU that Torch sees, or "CPU"."""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
+
+
+def has_gpu():
+    """Returns whether a GPU is visible to Torch."""
+    return torch.cuda.is_available()
+
+
+def get_rng_state():
+    """Returns the state of Torch's global generator on the CPU."""
+    return torch.get_rng_state()
+
+
+def set_rng_state(state):
+    """Puts back what `get_rng_state` returned."""
+    torch.set_rng_state(state)
+
+
+def enable_determinism():
+    """Makes Torch use deterministic kernels only, for the rest of the process."""
+    # cuBLAS is deterministic only with a fixed workspace, chosen before its first call.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)

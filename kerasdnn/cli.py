@@ -1,0 +1,127 @@
+"""The command `kerasdnn`: list, run, show, data. Only `run` imports Keras, and only to train."""
+
+import argparse
+import importlib.util
+import os
+import sys
+
+from kerasdnn import __version__, catalog
+from kerasdnn.errors import InputError
+
+EXIT_INPUT = 2
+
+
+def main(argv=None):
+    """Runs the command line and returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if argv[:1] == ["run"] and len(argv) > 1 and not argv[1].startswith("-"):
+            return _run(argv[1], argv[2:])
+        args = _parser().parse_args(argv)
+        return args.act(args) or 0
+    except InputError as error:
+        print(f"kerasdnn: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except BrokenPipeError:  # `kerasdnn show X | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="kerasdnn",
+        description="Deep-learning recipes for Keras 3, each number beside a published one.",
+    )
+    parser.add_argument("--version", action="version", version=f"kerasdnn {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser(
+        "list", help="the recipes with their measured and published numbers"
+    )
+    listing.set_defaults(act=lambda args: _list())
+
+    run = commands.add_parser("run", help="run a recipe: kerasdnn run NAME [flags of the recipe]")
+    run.add_argument("name", metavar="NAME")
+    run.add_argument("flags", nargs="*", help="`kerasdnn run NAME --help` shows them")
+    run.set_defaults(act=lambda args: _run(args.name, args.flags))
+
+    show = commands.add_parser("show", help="print the file of a recipe, to copy it")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(act=_show)
+
+    data = commands.add_parser("data", help="the data sets").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    data.add_parser("list", help="the data sets by name").set_defaults(
+        act=lambda args: _data_list()
+    )
+    fetch = data.add_parser("fetch", help="get a data set now, to have it offline")
+    fetch.add_argument("name", metavar="NAME")
+    fetch.set_defaults(act=_data_fetch)
+    return parser
+
+
+def listing_rows():
+    """Returns one dictionary a recipe: what `kerasdnn list` and README's table show."""
+    rows = []
+    for entry in catalog.entries():
+        result = entry.result() or {}
+        rows.append(
+            {
+                "recipe": f"{entry.topic}/{entry.name}",
+                "concept": entry.fields.get("Concept", ""),
+                "data": result.get("data", {}).get("name", ""),
+                "minutes": f"{result['minutes']:.1f}" if result else "",
+                "metric": result.get("metric", ""),
+                "got": result.get("value"),
+                "std": result.get("std"),
+                "control": result.get("control"),
+                "published": (result.get("target") or {}).get("value"),
+            }
+        )
+    return rows
+
+
+def _list():
+    from kerasdnn.console import print_table
+
+    print_table(
+        [{k: v for k, v in row.items() if k not in ("metric", "std")} for row in listing_rows()]
+    )
+
+
+def _show(args):
+    sys.stdout.write(catalog.find(args.name).path.read_text(encoding="utf-8"))
+
+
+def _run(name, flags):
+    entry = catalog.find(name)
+    if "-h" in flags or "--help" in flags:
+        from kerasdnn.recipe import arguments
+
+        data = entry.fields.get("Data", "").split(",")[0]
+        arguments(entry.name, entry.path.read_text("utf-8").split('"""')[1], data).print_help()
+        return 0
+    spec = importlib.util.spec_from_file_location(f"kerasdnn_recipe_{entry.name}", entry.path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickling look their module up by name
+    spec.loader.exec_module(module)
+    return module.main(flags)
+
+
+def _data_list():
+    from kerasdnn import data
+    from kerasdnn.console import print_table
+
+    print_table(data.describe())
+
+
+def _data_fetch(args):
+    from kerasdnn import data
+
+    for line in data.fetch(args.name):
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

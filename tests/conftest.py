@@ -1,0 +1,38 @@
+"""What every test shares: a clean Keras, fixed seeds, no window system."""
+
+import os
+import sys
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Warnings of other people's code that we cannot answer; everything else is an error.
+THIRD_PARTY_WARNINGS = (
+    # Keras' variables (and numpy 2) whenever a variable becomes an array.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+
+
+def pytest_configure(config):
+    for line in THIRD_PARTY_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def clean_keras():
+    """Gives each test float32, seed 0 and fresh layer names, and leaves nothing behind."""
+    _reset_keras()
+    yield
+    _reset_keras()
+
+
+def _reset_keras():
+    keras = sys.modules.get("keras")  # a test of the command line may never import it
+    if keras is None:
+        return
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
