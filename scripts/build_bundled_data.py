@@ -43,6 +43,16 @@ def main(argv=None):
 
 def images(folder, out):
     """Writes a stratified part of Fashion-MNIST as an xz-compressed npz."""
+    parts = chosen_images(folder)
+    file = io.BytesIO()
+    np.savez(file, **dict(zip(ARRAYS, parts)))  # uncompressed: xz does better on the whole
+    compress(out / BUNDLED.name, file.getvalue())
+    write(out / "fashion_mnist.LICENSE.txt", FASHION_MNIST_LICENSE.encode())
+    print("fashion_mnist bundled", digest_of_arrays(*parts))
+
+
+def chosen_images(folder):
+    """Returns the arrays of the images that are bundled."""
     parts = []
     for part, size in (("train", N_TRAIN), ("t10k", N_TEST)):
         remedy = "Give the folder of the original files."
@@ -50,11 +60,7 @@ def images(folder, out):
         y = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", remedy=remedy)
         chosen = stratified_indices(y, size, seed=0)
         parts += [x[chosen][..., None], y[chosen].astype(np.int32)]
-    file = io.BytesIO()
-    np.savez(file, **dict(zip(ARRAYS, parts)))  # uncompressed: xz does better on the whole
-    compress(out / BUNDLED.name, file.getvalue())
-    write(out / "fashion_mnist.LICENSE.txt", FASHION_MNIST_LICENSE.encode())
-    print("fashion_mnist bundled", digest_of_arrays(*parts))
+    return parts
 
 
 def reviews(package, out):

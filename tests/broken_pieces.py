@@ -69,7 +69,7 @@ class DropsMask(Scale):
 @register
 class InvertsMask(Scale):
     def compute_mask(self, inputs, previous_mask=None):
-        return ops.logical_not(previous_mask)
+        return None if previous_mask is None else ops.logical_not(previous_mask)
 
 
 @register

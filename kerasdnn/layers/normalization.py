@@ -39,12 +39,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Example:
     >>> layer = FusedBatchNormalization()
-    >>> layer(np.ones((2, 4, 4, 3), "float32"), training=True).shape[1:]
-    (4, 4, 3)
+    >>> tuple(layer(np.ones((2, 4, 4, 3), "float32"), training=True).shape)
+    (2, 4, 4, 3)
     >>> layer.is_fused == (keras.backend.backend() != "jax")
     True
-    >>> FusedBatchNormalization(scale=False).fallback_reason
-    'the fused kernel needs scale=True and center=True'
+    >>> FusedBatchNormalization(scale=False).is_fused
+    False
 
     References:
         Ioffe and Szegedy (2015), Batch Normalization: Accelerating Deep Network Training by

@@ -73,8 +73,8 @@ def arrays_of(outputs):
 
 
 def is_float(tensor):
-    """Whether a tensor or array holds floats of any width, bfloat16 included."""
-    return "float" in keras.backend.standardize_dtype(tensor.dtype)
+    """Whether it is a tensor or array of floats of any width, bfloat16 included."""
+    return tensor is not None and "float" in keras.backend.standardize_dtype(tensor.dtype)
 
 
 def init_arguments(init_kwargs):

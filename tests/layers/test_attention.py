@@ -72,7 +72,7 @@ def test_learns_to_look_where_the_label_is():
         pooling = AttentionPooling(trainable=trainable)
         model = keras.Sequential([keras.Input((12, 4)), pooling, keras.layers.Dense(1)])
         model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=JIT)
-        model.fit(np.tile(x, (25, 1, 1)), np.tile(y, 25), batch_size=64, verbose=0)
+        model.fit(np.tile(x, (60, 1, 1)), np.tile(y, 60), batch_size=256, verbose=0)
         return model.evaluate(x, y, verbose=0)
 
     assert error(trainable=True) < 0.2

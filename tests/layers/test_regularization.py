@@ -1,12 +1,20 @@
 """DropPath and LayerScale."""
 
 from kerasdnn.layers import DropPath, LayerScale
+from kerasdnn.testing import check_layer
 
 import keras
 import numpy as np
 import pytest
 
 to_numpy = keras.ops.convert_to_numpy
+
+
+def test_harness():
+    x = np.random.default_rng(0).normal(size=(4, 5, 6)).astype("float32")
+    common = {"expected_output_shape": x.shape, "supports_masking": True}
+    check_layer(DropPath, {"rate": 0.5, "seed": 1}, x, expected_weights=(0, 0, 1), **common)
+    check_layer(LayerScale, {"init": 0.5}, x, expected_weights=(1, 0, 0), **common)
 
 
 def test_drop_path_drops_whole_samples_and_scales_the_others():

@@ -1,12 +1,21 @@
 """SqueezeExcite."""
 
 from kerasdnn.layers import SqueezeExcite
+from kerasdnn.testing import check_layer
 
 import keras
 import numpy as np
 import pytest
 
 to_numpy = keras.ops.convert_to_numpy
+
+
+def test_harness():
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 8)).astype("float32")
+    arguments = {"ratio": 4, "activation": "gelu"}
+    check_layer(
+        SqueezeExcite, arguments, x, expected_output_shape=x.shape, expected_weights=(4, 0, 0)
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 8), (3, 7, 8)])

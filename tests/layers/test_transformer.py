@@ -25,6 +25,7 @@ def run_twice(block, first, second, **kwargs):
     for x in (first, second):
         for variable, state in zip(seeds, states):
             variable.assign(state)
+        keras.utils.set_random_seed(0)  # Torch drops by its global generator
         outputs.append(keras.tree.map_structure(to_numpy, block(x, **kwargs)))
     return outputs
 
@@ -102,7 +103,7 @@ def test_against_numpy(norm_first):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_causal_does_not_leak(norm_first, scores, dropout):
     """Also with dropout in training and with scores requested, where Keras once leaked."""
-    first = tokens(2, 6, 8)
+    first = tokens(16, 6, 8)  # so many that drop path leaves some branches
     second = first.copy()
     second[:, 4:] = 9.0
     block = TransformerEncoderBlock(
