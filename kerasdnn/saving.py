@@ -6,6 +6,7 @@ import io
 import json
 import math
 import pathlib
+import tempfile
 import zipfile
 import zlib
 
@@ -40,7 +41,8 @@ def load_model(path, *, compile=True, max_bytes=MAX_BYTES):
     Nothing in the file is run: objects are those of Keras and those that are registered with
     `keras.saving.register_keras_serializable`, which kerasdnn's own are. `Lambda` layers, layers
     that wrap another program (`TFSMLayer`, `TorchModuleWrapper`, ...), unknown classes, damaged or
-    oversized archives, and weights that point outside of the file are refused.
+    oversized archives, and weights that point outside of the file are refused. Files that were
+    saved on one backend load on the others.
 
     Args:
         path: str or path of a `.keras` file.
@@ -56,6 +58,7 @@ def load_model(path, *, compile=True, max_bytes=MAX_BYTES):
 
     Example:
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> import tempfile
     >>> folder = tempfile.mkdtemp()
     >>> model.save(f"{folder}/model.keras")
     >>> load_model(f"{folder}/model.keras").count_params()
@@ -74,13 +77,25 @@ def load_model(path, *, compile=True, max_bytes=MAX_BYTES):
             damaged = archive.testzip()
             if damaged:
                 raise InputError(f"{path} is damaged in {damaged}. Fetch or save it again.")
-            _check_config(json.loads(archive.read("config.json")), path)
+            config = json.loads(archive.read("config.json"))
+            foreign = _name_optimizer_of_keras(config)
+            _check_config(config, path)
             _check_weights(archive.read("model.weights.h5"), path, max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, json.JSONDecodeError, OSError) as error:
         raise InputError(
             f"{path} is not a whole .keras archive ({error}). Fetch or save it again."
         ) from error
-    return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if foreign:
+                path = _with_config(path, config, pathlib.Path(folder, path.name))
+            return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except (ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0].rstrip(".")
+        raise InputError(
+            f"The model in {path.name} cannot be rebuilt: {first}. Save it again with this "
+            "version of Keras, or import what it needs."
+        ) from error
 
 
 def import_registered():
@@ -88,6 +103,34 @@ def import_registered():
     for name in _REGISTERING:
         if importlib.util.find_spec(f"kerasdnn.{name}"):
             importlib.import_module(f"kerasdnn.{name}")
+
+
+def _name_optimizer_of_keras(node):
+    """Names Keras' optimizer in place of the Torch backend's own; returns whether it was there.
+
+    Keras on Torch saves the class of `keras.src.backend.torch.optimizers`, which no other backend
+    can use; by its public name each backend finds its own.
+    """
+    if isinstance(node, list):
+        return any([_name_optimizer_of_keras(entry) for entry in node])
+    if not isinstance(node, dict):
+        return False
+    found = str(node.get("module")).startswith("keras.src.backend.torch.optimizers.")
+    if found:
+        node.update(module="keras.optimizers", registered_name=None)
+    # Lists, not generators: every entry must be visited.
+    return any([_name_optimizer_of_keras(value) for value in node.values()]) or found
+
+
+def _with_config(path, config, copy):
+    """Copies an archive with another configuration in it."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+        for member in source.infolist():
+            data = source.read(member)
+            target.writestr(
+                member, json.dumps(config) if member.filename == "config.json" else data
+            )
+    return copy
 
 
 def _check_members(archive, path, max_bytes):
@@ -138,8 +181,8 @@ def _check_config(node, path):
             name = f"the function {node.get('config')}"
         raise InputError(
             f"{path} needs {name} of module {node.get('module')} (registered as "
-            f"{node.get('registered_name')}), which is not known here. Import the module that registers it "
-            "with keras.saving.register_keras_serializable, then load again."
+            f"{node.get('registered_name')}), which is not known here. Import the module that "
+            "registers it with keras.saving.register_keras_serializable, then load again."
         )
 
 

@@ -36,7 +36,7 @@ def test_layer_with_several_inputs_outputs_and_seeds():
         (X, X + 1),
         call_kwargs={"return_attention_scores": True},
         expected_output_shape=((2, 4, 3), (2, 2, 4, 4)),
-        expected_weights=(8, 0, 2),
+        expected_weights=(8, 0, 1),
         precisions=("float32",),
         backends=(),
     )
@@ -196,11 +196,14 @@ def test_broken_loss_fails(defect, sentence):
 
 
 def test_sound_model_passes_every_check():
-    report = check_model(broken.small_model, Y, Y[:, :1])
-    policies = ("float32", "mixed_float16", "mixed_bfloat16")
-    for policy in policies:
-        assert f"{policy} fit" in report.done
-    assert report.done.count("reload") == 3
+    precisions = ("float32", "mixed_float16")
+    report = check_model(broken.small_model, Y, Y[:, :1], precisions=precisions)
+    others, _ = workers.chosen_backends("installed")
+    expected = []
+    for policy in precisions:
+        expected += [f"{policy} {step}" for step in ("fit", "evaluate", "predict")] + ["reload"]
+        expected += others if policy == "float32" else []
+    assert report.done == expected
 
 
 @pytest.mark.parametrize(

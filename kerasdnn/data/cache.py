@@ -62,7 +62,7 @@ def read_arrays(file, names):
     """Reads the named arrays of an npz without ever unpickling.
 
     Args:
-        file: path, or open binary file.
+        file: open binary file.
         names: names of the arrays.
 
     Raises:

@@ -222,7 +222,7 @@ def _existing(name_or_path):
 
 
 def _unknown(name):
-    close = difflib.get_close_matches(name, available(), n=2, cutoff=0.5)
+    close = difflib.get_close_matches(name, available(), n=2)
     if f"{name}".startswith("tfds"):
         close = ["tfds:<name>"]
     hint = f"Did you mean {' or '.join(close)}?" if close else "See: kerasdnn data list"

@@ -149,7 +149,8 @@ def _from_cache():
         return None, f"nothing at {path}"
     remedy = f"Delete it and run again: rm '{path}'"
     try:
-        parts = read_arrays(path, ARRAYS)
+        with open(path, "rb") as file:
+            parts = read_arrays(file, ARRAYS)
     except DAMAGE as error:
         raise InputError(
             f"{path} should hold the images of Fashion-MNIST; it cannot be read. {remedy}"
@@ -182,7 +183,8 @@ def _from_tfds(seconds=120, quiet=True):
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         prepare.prepare("fashion_mnist", folder, seconds=seconds, arrays=fresh, quiet=quiet)
-        _checked(read_arrays(fresh, ARRAYS), "the download", "Try again.")
+        with open(fresh, "rb") as file:
+            _checked(read_arrays(file, ARRAYS), "the download", "Try again.")
         os.replace(fresh, path)
     except InputError as error:
         return None, str(error).split(". ")[0]

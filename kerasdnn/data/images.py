@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import operator
 import warnings
 from dataclasses import replace
 
@@ -143,7 +144,7 @@ def check_image_size(size):
     if size is None:
         return None
     try:
-        height, width = (int(side) for side in size)
+        height, width = (operator.index(side) for side in size)
     except (TypeError, ValueError):
         height = width = 0
     if not (0 < height <= 4096 and 0 < width <= 4096):

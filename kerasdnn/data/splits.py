@@ -1,7 +1,6 @@
 """Subsets and splits that are the same on every machine and for every version of NumPy."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 from kerasdnn.data.base import ITEMS
@@ -171,9 +170,3 @@ def validation_split(dataset, size, seed=0):
     rest[chosen] = False
     kept = np.flatnonzero(rest)
     return tuple((pick(dataset.x_train, i), pick(dataset.y_train, i)) for i in (kept, chosen))
-
-
-def class_counts(labels: Sequence[int]):
-    """Returns a dictionary from label to its number of samples."""
-    values, counts = np.unique(np.asarray(labels), return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist()))

@@ -51,7 +51,7 @@ def _ready(name):
     with _quiet_log():
         if builder.is_prepared():
             return builder
-    problem = unreachable(list(builder.url_infos))
+    problem = unreachable(list(builder.url_infos or ()))  # None: it registers no addresses
     if problem:
         raise InputError(
             f"{name} has to be downloaded into {data_dir()}; {problem}. Connect to the network, "

@@ -3,6 +3,7 @@
 from kerasdnn.layers.activation import SwiGLU, Swish
 from kerasdnn.layers.attention import AttentionPooling
 from kerasdnn.layers.augmentation import RandomApply, RandomResizedCrop, TwoViews
+from kerasdnn.layers.convert import fuse_batch_norm, unfuse_batch_norm
 from kerasdnn.layers.decoder import TransformerDecoderBlock
 from kerasdnn.layers.minibatch import MinibatchStdDev
 from kerasdnn.layers.normalization import FusedBatchNormalization
@@ -37,4 +38,6 @@ __all__ = [
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
     "TwoViews",
+    "fuse_batch_norm",
+    "unfuse_batch_norm",
 ]

@@ -283,7 +283,8 @@ def _check_size(name, value, smallest):
 
 def _checked_range(name, value, upper=float("inf")):
     """Returns the range as a tuple of two floats."""
-    if len(value) != 2 or not 0.0 < value[0] <= value[1] <= upper:
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if not is_pair or not 0.0 < value[0] <= value[1] <= upper:
         raise ValueError(
             f"RandomResizedCrop expects {name} as (low, high) with 0 < low <= high <= {upper}; "
             f"received {value}. Correct the range."

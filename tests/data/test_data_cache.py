@@ -41,15 +41,16 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_arrays_come_back(tmp_path):
     cache.write_arrays(tmp_path / "x.npz", x=np.arange(3), y=np.ones((2, 2)))
-    x, y = cache.read_arrays(tmp_path / "x.npz", ("x", "y"))
+    with open(tmp_path / "x.npz", "rb") as file:
+        x, y = cache.read_arrays(file, ("x", "y"))
     assert x.tolist() == [0, 1, 2]
     assert y.shape == (2, 2)
 
 
 def test_a_pickle_is_not_opened(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        cache.read_arrays(tmp_path / "x.npz", ("x",))
+    with open(tmp_path / "x.npz", "rb") as file, pytest.raises(ValueError, match="allow_pickle"):
+        cache.read_arrays(file, ("x",))
 
 
 def test_home_follows_the_environment(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ def test_listing_imports_nothing_heavy():
     code = (
         "import sys; from kerasdnn import data; data.available(); data.describe();"
         "heavy = {'keras', 'tensorflow', 'numpy', 'sklearn', 'PIL'} & set(sys.modules);"
-        "sys.exit(', '.join(heavy))"
+        "sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
@@ -31,7 +31,7 @@ def test_the_list_names_every_set_and_every_form():
     assert len({tuple(row) for row in data.describe()}) == 1
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist1d", "cmudict", "chinese_reviews"])
+@pytest.mark.parametrize("name", ["digits", "cmudict", "chinese_reviews"])
 def test_the_sizes_of_the_list_are_those_of_the_data(name):
     row = next(row for row in data.describe() if row["name"] == name)
     loaded = data.load(name)
@@ -58,7 +58,7 @@ def test_an_unknown_name_is_answered_with_a_close_one(name, hint, function):
 
 @pytest.mark.parametrize("path", ["./clothes", "my/clothes", "texts.csv", "~/nothing/here"])
 def test_a_missing_path_is_told_from_an_unknown_name(path):
-    with pytest.raises(InputError, match="nothing is there. Correct the path"):
+    with pytest.raises(InputError, match=r"nothing is there\. Correct the path"):
         data.load(path)
 
 
@@ -97,8 +97,10 @@ def test_images_are_resized_on_demand():
 
 
 def test_an_image_size_for_other_data_is_refused():
-    with pytest.raises(InputError, match="needs a data set of images; mnist1d holds 'signal'"):
-        data.load("mnist1d", image_size=(8, 8))
+    with pytest.raises(
+        InputError, match="needs a data set of images; chinese_reviews holds 'text'"
+    ):
+        data.load("chinese_reviews", image_size=(8, 8))
 
 
 @pytest.mark.parametrize("size", [28, (28,), (0, 5), (5000, 5), "28"])

@@ -1,6 +1,5 @@
 import lzma
 import os
-import shutil
 
 from kerasdnn.data import fashion_mnist, load, prepare
 from kerasdnn.data.cache import write_arrays
@@ -135,10 +134,9 @@ def download(without_system, monkeypatch):
     return install
 
 
-def test_a_download_goes_into_the_cache_once_it_is_checked(download, system_folder, monkeypatch):
-    original = [read for read in fashion_mnist.ARRAYS]
+def test_a_download_goes_into_the_cache_once_it_is_checked(download, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "_checked", lambda parts, where, remedy: tuple(parts))
-    download(lambda path: write_arrays(path, **{name: np.arange(4) for name in original}))
+    download(lambda path: write_arrays(path, **dict.fromkeys(fashion_mnist.ARRAYS, np.arange(4))))
     data = load("fashion_mnist")
     path = fashion_mnist.cache_file()
     assert data.source == str(path)
@@ -165,4 +163,3 @@ def test_a_failed_download_is_told(download, own_home):
         "tensorflow-datasets (it took longer than 120 s); bundled" in load("fashion_mnist").notes[0]
     )
     assert os.listdir(own_home) == []
-    shutil.rmtree(own_home)

@@ -91,7 +91,7 @@ def test_a_limit_below_the_number_of_classes_is_refused():
 @pytest.mark.parametrize("size", [20, 0.2])
 def test_validation_comes_out_of_the_training_part_only(size):
     data = small()
-    (x, y), (x_val, y_val) = validation_split(data, size, seed=0)
+    (x, _), (x_val, y_val) = validation_split(data, size, seed=0)
     assert sorted([*x, *x_val]) == sorted(data.x_train)
     assert len(x) == 80
     assert not set(x) & set(x_val)

@@ -81,7 +81,10 @@ def builders():
 
     class KerasdnnNumbers(Tiny):
         def columns(self):
-            return {"value": tfds.features.Scalar(np.float32), "label": tfds.features.Scalar(int)}
+            return {
+                "value": tfds.features.Scalar(np.float32),
+                "label": tfds.features.Scalar(np.int64),
+            }
 
         def example(self, i, part):
             return {"value": float(i), "label": i}

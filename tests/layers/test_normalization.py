@@ -60,6 +60,7 @@ def gradients(layer, x, upstream):
         keras.optimizers.SGD(1.0),
         loss=lambda y_true, y_pred: keras.ops.sum(y_pred * y_true),
         auto_scale_loss=False,
+        run_eagerly=True,
     )
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     model.train_on_batch(np.zeros((6, 1, 1, 1), "float32"), upstream)
@@ -163,9 +164,7 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[0]) is FusedBatchNormalization
-    np.testing.assert_array_equal(
-        loaded.predict(images(), verbose=0), model.predict(images(), verbose=0)
-    )
+    assert_close(loaded(images()), model(images()), 1e-7)
 
 
 def network(batch_norm=keras.layers.BatchNormalization):
@@ -189,7 +188,7 @@ def trained_network():
     model.get_layer("bn").momentum = 0.5
     model.compile(keras.optimizers.Adam(0.01), loss=squared, metrics=["mae"])
     x, y = images((8, 4, 4, 3)), np.zeros((8, 2), "float32")
-    model.fit(x, y, epochs=2, verbose=0)
+    model.train_on_batch(x, y)
     return model, x, y
 
 
@@ -204,8 +203,8 @@ def test_fuse_and_unfuse_keep_predictions_order_and_training():
         assert [v.path for v in copy.trainable_variables] == [
             v.path for v in model.trainable_variables
         ]
-        assert_close(copy.predict(x, verbose=0), model.predict(x, verbose=0), 1e-5)
-        assert int(copy.optimizer.iterations) == int(model.optimizer.iterations) == 2
+        assert_close(copy(x), model(x), 1e-5)
+        assert int(copy.optimizer.iterations) == int(model.optimizer.iterations) == 1
     # Training goes on from the same optimizer state, and the copies share nothing with the model.
     losses = [m.train_on_batch(x, y)[0] for m in (model, fused, back)]
     np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-4)
@@ -231,7 +230,7 @@ def test_fuse_leaves_the_original_and_an_uncompiled_model_alone():
     fused = fuse_batch_norm(model)
     assert not fused.compiled
     assert type(model.get_layer("bn")) is keras.layers.BatchNormalization
-    model, _, _ = trained_network()
+    model.compile("sgd", "mse")
     fuse_batch_norm(model)
     assert model.compiled
 
