@@ -81,7 +81,7 @@ def test_run_leaves_its_files_and_passes(story, tmp_path, capsys):
     assert result["values"] == [0.92, 0.93]
     assert result["passed"] is True
     assert result["target"] == {"value": 0.95, "source": "nobody"}
-    assert result["settings"] == {"RATE": 0.5}
+    assert result["settings"] == {"RATE": 0.5, "CONTROL": 0.5}
     assert [row["name"] for row in result["rows"]] == ["control", "technique"]
     (folder,) = (tmp_path / "runs" / "story").iterdir()
     names = {path.name for path in folder.iterdir()}

@@ -45,8 +45,8 @@ class SinePositionEncoding(keras.layers.Layer):
             start_index, or start_index is not an integer.
 
     Example:
-    >>> x = np.zeros((1, 2, 4), "float32")
-    >>> keras.ops.convert_to_numpy(x + SinePositionEncoding()(x)).round(2).tolist()
+    >>> encoding = SinePositionEncoding()(np.zeros((1, 2, 4), "float32"))
+    >>> keras.ops.convert_to_numpy(encoding).astype("float64").round(2).tolist()
     [[[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]]
 
     References:
@@ -200,7 +200,7 @@ class RotaryEmbedding(keras.layers.Layer):
     Example:
     >>> x = np.array([1.0, 0.0]).reshape(1, 1, 1, 2)
     >>> turned = RotaryEmbedding()(x, start_index=1)    # by one radian: (cos 1, sin 1)
-    >>> keras.ops.convert_to_numpy(turned).ravel().round(2).tolist()
+    >>> keras.ops.convert_to_numpy(turned).ravel().astype("float64").round(2).tolist()
     [0.54, 0.84]
 
     References:

@@ -151,7 +151,7 @@ class TransformerEncoderBlock(TransformerBlock):
     Example:
     >>> block = TransformerEncoderBlock(2, 16)
     >>> y, scores = block(np.ones((1, 3, 8)), causal=True, return_attention_scores=True)
-    >>> keras.ops.convert_to_numpy(scores)[0, 0].round(2).tolist()
+    >>> keras.ops.convert_to_numpy(scores)[0, 0].astype("float64").round(2).tolist()
     [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.33, 0.33, 0.33]]
 
     References:

@@ -8,7 +8,7 @@ from kerasdnn.testing import workers
 from kerasdnn.testing.configs import rebuild, require_arguments
 from kerasdnn.testing.precision import require_precision
 from kerasdnn.testing.probes import AttachMask, SeenMask
-from kerasdnn.testing.report import Report, arrays_of, init_arguments, is_float
+from kerasdnn.testing.report import Report, arrays_of, init_arguments, is_float, narrow
 from kerasdnn.testing.shapes import Unanswerable, computed_shapes, dtypes_of, names, shape_list
 
 import keras
@@ -42,7 +42,7 @@ def check_layer(
         init_kwargs: dict, or a function that returns one. Use a function when the arguments hold
             layers or other Keras objects, which must not be shared between instances.
         x: array, or a tuple of the positional inputs of `call`, each an array or a list of them.
-            The first axis is the batch.
+            The first axis is the batch. 64 bits become 32, as everywhere in Keras.
         call_kwargs: dict of further plain arguments of `call`. Default none.
         expected_output_shape: tuple with the batch size of `x`, or the structure of tuples that
             the layer returns. Default: not compared.
@@ -91,7 +91,7 @@ class _LayerCheck:
     def __init__(self, cls, init_kwargs, x, call_kwargs):
         self.cls = cls
         self.init_kwargs = init_kwargs
-        self.x = x if isinstance(x, tuple) else (x,)
+        self.x = narrow(x if isinstance(x, tuple) else (x,))
         self.call_kwargs = call_kwargs
         self.report = Report(cls.__name__)
 

@@ -8,7 +8,7 @@ import tempfile
 from kerasdnn.testing import workers
 from kerasdnn.testing.configs import rebuild, require_arguments
 from kerasdnn.testing.probes import Offset, OffsetLoss
-from kerasdnn.testing.report import Report, arrays_of, init_arguments, is_float
+from kerasdnn.testing.report import Report, arrays_of, init_arguments, is_float, narrow
 
 import keras
 import numpy as np
@@ -91,7 +91,7 @@ class _LossCheck:
     def __init__(self, cls, init_kwargs, arguments):
         self.cls = cls
         self.init_kwargs = init_kwargs
-        self.arguments = arguments
+        self.arguments = narrow(arguments)
         self.report = Report(cls.__name__)
 
     def make(self, **changed):

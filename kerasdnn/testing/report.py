@@ -72,6 +72,19 @@ def arrays_of(outputs):
     return leaves
 
 
+def narrow(arrays):
+    """Turns NumPy's default widths into Keras': float64 into float32, int64 into int32."""
+    widths = {"float64": "float32", "int64": "int32"}
+
+    def one(array):
+        if array is None:
+            return None
+        dtype = keras.backend.standardize_dtype(array.dtype)
+        return keras.ops.convert_to_numpy(array).astype(widths[dtype]) if dtype in widths else array
+
+    return keras.tree.map_structure(one, arrays)
+
+
 def is_float(tensor):
     """Whether it is a tensor or array of floats of any width, bfloat16 included."""
     return tensor is not None and "float" in keras.backend.standardize_dtype(tensor.dtype)

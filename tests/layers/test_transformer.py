@@ -151,6 +151,8 @@ def test_rows_sum_to_one_whatever_is_masked(policy):
         assert keras.backend.standardize_dtype(scores.dtype) == "float32"
         np.testing.assert_allclose(to_numpy(scores).sum(axis=-1), 1.0, atol=1e-5)
         assert np.abs(to_numpy(scores)[0, :, :2, 2:]).max() == 0.0
+        # The tokens of an empty text see themselves only, so causal holds for them as well.
+        np.testing.assert_allclose(to_numpy(scores)[1, 0], np.eye(5), atol=1e-6)
         assert np.isfinite(to_numpy(y)).all()
 
 

@@ -7,6 +7,7 @@ import sys
 from kerasdnn import catalog
 
 import keras
+import numpy as np
 import pytest
 
 ENTRIES = catalog.entries()
@@ -33,6 +34,23 @@ def test_quick(entry, tmp_path, capsys):
     assert result["data"]["n_train"] <= 5000
     assert (path.parent / "figure.png").stat().st_size > 5000
     assert (path.parent / "weights-seed0.npz").exists()
+
+
+def test_a_folder_of_photographs_of_several_sizes(tmp_path, capsys):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("bright", "dark")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = random.integers(0, 128, (24 + i % 3, 30, 3)) + 127 * (1 - label)
+            image = Image.fromarray(pixels.astype("uint8"))
+            image.save(tmp_path / "photos" / name / f"{i}.png")
+    flags = ["--quick", "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "runs")]
+    assert importlib.import_module("recipes.basics.mlp").main(flags) == 0
+    out = capsys.readouterr().out
+    assert out.count("resized") == 1
+    assert out.strip().endswith("DONE")
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
