@@ -108,14 +108,15 @@ def import_registered():
 def _name_optimizer_of_keras(node):
     """Names Keras' optimizer in place of the Torch backend's own; returns whether it was there.
 
-    Keras on Torch saves the class of `keras.src.backend.torch.optimizers`, which no other backend
-    can use; by its public name each backend finds its own.
+    Keras on Torch saves the class of a private module of its Torch backend, which no other
+    backend can use; by its public name each backend finds its own.
     """
     if isinstance(node, list):
         return any([_name_optimizer_of_keras(entry) for entry in node])
     if not isinstance(node, dict):
         return False
-    found = str(node.get("module")).startswith("keras.src.backend.torch.optimizers.")
+    module = str(node.get("module"))
+    found = module.startswith("keras.") and ".backend.torch.optimizers." in module
     if found:
         node.update(module="keras.optimizers", registered_name=None)
     # Lists, not generators: every entry must be visited.

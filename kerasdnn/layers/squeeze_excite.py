@@ -58,8 +58,8 @@ class SqueezeExcite(keras.layers.Layer):
 
     def call(self, inputs):
         axes = tuple(range(1, len(inputs.shape) - 1))
-        means = ops.mean(ops.cast(inputs, "float32"), axis=axes)  # (B, C)
-        gate = self.excite(self.squeeze(ops.cast(means, self.compute_dtype)))  # (B, C)
+        means = ops.mean(inputs, axis=axes)  # (B, C), which Keras takes in float32
+        gate = self.excite(self.squeeze(means))  # (B, C)
         return inputs * ops.expand_dims(gate, axes)
 
     def compute_output_shape(self, input_shape):

@@ -142,12 +142,12 @@ def test_same_seed_same_crops_and_each_call_new_ones():
 
 
 def test_crop_computes_in_float32_under_mixed_precision():
-    # 2049 + 0.5 has no float16 neighbour: only the result may be rounded, not the input.
-    x = np.stack([np.full((4, 1), 2049.0), np.full((4, 1), 2051.0)], 1)[None].astype("float32")
+    # In float16 the inputs are 2048 and 2052, with a mean of 2050; the true mean rounds to 2052.
+    x = np.array([[2049.0, 2053.0]] * 4, "float32").reshape(1, 4, 2, 1)
     layer = RandomResizedCrop(4, 1, dtype="mixed_float16")
     y = to_numpy(layer(x, training=False))
     assert y.dtype == np.float16
-    np.testing.assert_array_equal(y, np.float16(2050.0))
+    np.testing.assert_array_equal(y, np.float16(2052.0))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data runs TensorFlow only")
