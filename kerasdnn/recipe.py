@@ -299,7 +299,7 @@ class Run:
             return
         results.write_weights(self.folder / f"weights-seed{seed}.npz", done.model)
         if seed == self.seeds[0]:
-            done.model.save(self.folder / "model.keras")
+            _without_optimizer(done.model).save(self.folder / "model.keras")
 
     def trained_model(self):
         """Returns the technique's model of the first seed, or None if it kept none."""
@@ -331,6 +331,18 @@ class Run:
         results.write_json(self.folder / "result.json", self.result)
         self.say(f"files in {self.folder}")
         self.say(results.result_line(self.result))
+
+
+def _without_optimizer(model):
+    """Returns the model as it is used to predict; optimizer state would triple the file."""
+    import keras
+
+    own = type(model).__module__.startswith("kerasdnn.")
+    if own or getattr(model, "optimizer", None) is None:
+        return model  # a model class of our own also knows how to go on training
+    fresh = keras.models.clone_model(model)
+    fresh.set_weights(model.get_weights())
+    return fresh
 
 
 def _plain(value):

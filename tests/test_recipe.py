@@ -199,3 +199,21 @@ def test_trial_defaults():
     assert Trial(0.5).history == {}
     assert callable(recipe.recipe)
     assert textwrap.dedent(recipe.__doc__).startswith("The frame of a recipe")
+
+
+def test_saved_model_carries_no_optimizer_and_predicts_the_same(tmp_path):
+    import keras
+    import numpy as np
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    assert recipe._without_optimizer(model) is model  # never compiled: nothing to leave out
+    model.compile("adam", "mse")
+    x = np.ones((8, 4), "float32")
+    model.fit(x, np.ones((8, 3), "float32"), verbose=0)
+    lean = recipe._without_optimizer(model)
+    model.save(tmp_path / "whole.keras")
+    lean.save(tmp_path / "lean.keras")
+    assert not lean.compiled
+    np.testing.assert_array_equal(lean.predict(x, verbose=0), model.predict(x, verbose=0))
+    sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("lean", "whole")]
+    assert sizes[0] < sizes[1]
