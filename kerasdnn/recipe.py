@@ -335,12 +335,10 @@ class Run:
 
 def _without_optimizer(model):
     """Returns the model as it is used to predict; optimizer state would triple the file."""
-    import keras
-
     own = type(model).__module__.startswith("kerasdnn.")
     if own or getattr(model, "optimizer", None) is None:
         return model  # a model class of our own also knows how to go on training
-    fresh = keras.models.clone_model(model)
+    fresh = type(model).from_config(model.get_config())  # cloning would compile it again
     fresh.set_weights(model.get_weights())
     return fresh
 
