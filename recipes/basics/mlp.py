@@ -4,7 +4,7 @@ Shows     what hidden layers buy over a linear model of the same pixels
 Concept   network structure
 Paper     Rumelhart, Hinton, Williams (1986), Learning representations by back-propagating errors
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    0.8888 ± 0.0012 (3 seeds), 0.9 min a run; control 0.8448
+Expect    0.8888 ± 0.0012 (3 seeds), 1.6 min a run; control 0.8448
 Target    0.8833, Fashion-MNIST README, "MLP 256-128-100"
 Run       python recipes/basics/mlp.py          --quick: under 30 s
 Change    HIDDEN, DROPOUT, EPOCHS
