@@ -148,7 +148,7 @@ def card(run):
     lines = [
         f"# {run.name}",
         "",
-        f"{entry.title}. {entry.fields.get('Shows', '')}",
+        f"{entry.title}. Shows {entry.fields.get('Shows', '')}.",
         "",
         f"Made by `kerasdnn run {run.name} --seeds {len(run.seeds)} --save`; every number is from "
         "`result.json`.",
@@ -168,7 +168,7 @@ def card(run):
         f"- Data: {dataset.name}, {result['data']['n_train']:,} / {result['data']['n_test']:,}; "
         f"licence of the data: {dataset.license}",
         f"- Paper: {entry.fields.get('Paper', '-')}",
-        f"- Machine: {result.get('machine')}",
+        f"- Machine: {', '.join(f'{k} {v}' for k, v in result['machine'].items() if v is not None)}",
         f"- Backend: {result['backend']}",
     ]
     if (published_folder(run.name) / "model.keras").is_file():
