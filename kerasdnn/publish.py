@@ -145,6 +145,7 @@ def card(run):
     """Returns the model card, a README.md for the published folder."""
     result, dataset = run.result, run.dataset
     entry = catalog.read_entry(run.path)
+    machine = [f"{key} {value}" for key, value in result["machine"].items() if value is not None]
     lines = [
         f"# {run.name}",
         "",
@@ -168,7 +169,7 @@ def card(run):
         f"- Data: {dataset.name}, {result['data']['n_train']:,} / {result['data']['n_test']:,}; "
         f"licence of the data: {dataset.license}",
         f"- Paper: {entry.fields.get('Paper', '-')}",
-        f"- Machine: {', '.join(f'{k} {v}' for k, v in result['machine'].items() if v is not None)}",
+        f"- Machine: {', '.join(machine)}",
         f"- Backend: {result['backend']}",
     ]
     if (published_folder(run.name) / "model.keras").is_file():
