@@ -10,7 +10,7 @@ BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models c
 # What could lean on TensorFlow without saying so; the layers have passed on JAX by then.
 WITHOUT_TF_TESTS := $(wildcard $(addprefix tests/,data losses optimizers runtime recipes test_saving.py layers/test_residual.py))
 
-.PHONY: run test test-backends test-slow lint bench venv clean
+.PHONY: run test test-backends test-slow lint venv clean
 
 run: $(VENV)/.installed
 	$(BIN)/kerasdnn run $(RECIPE) $(FLAGS)
@@ -30,9 +30,6 @@ test-backends: $(VENV)/.backends $(JAX)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-bench: $(VENV)/.installed
-	$(BIN)/kerasdnn bench
 
 venv: $(VENV)/.installed
 

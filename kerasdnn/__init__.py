@@ -19,21 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "callbacks",
     "data",
-    "diagnosis",
-    "distributed",
     "layers",
     "losses",
-    "metrics",
-    "models",
     "optimizers",
-    "pruning",
     "runtime",
     "saving",
     "testing",
-    "transfer",
-    "tuning",
 )
 
 __all__ = ["__version__", *_SUBMODULES]
