@@ -7,7 +7,7 @@ from kerasdnn import results
 import numpy as np
 
 
-def draw(path, result, histories, examples=None):
+def draw(path, result, histories, examples=None, panels=()):
     """Draws figure.png: learning curves (mean over seeds), the table's values as bars, examples.
 
     Args:
@@ -15,19 +15,19 @@ def draw(path, result, histories, examples=None):
         result: content of result.json.
         histories: dictionary from (row, seed) to a dictionary of lists, one number an epoch.
         examples: images `(N, H, W, C)` in 0-255 or 0-1 and their titles, or None.
+        panels: functions of a matplotlib axis that draw further panels.
     """
     from matplotlib.figure import Figure
 
     images, titles = examples if examples is not None else ((), ())
     count = min(len(images), 12)
     curves = _curves(histories)
-    panels = int(bool(curves)) + 1
-    figure = Figure(figsize=(5.5 * panels, 4.2 + (1.9 if count else 0)), layout="constrained")
+    drawers = [lambda axis: _draw_curves(axis, curves)] if curves else []
+    drawers += [lambda axis: _draw_values(axis, result), *panels]
+    figure = Figure(figsize=(5.5 * len(drawers), 4.2 + (1.9 if count else 0)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[4.2, 1.9]) if count else (figure, None)
-    axes = np.atleast_1d(top.subplots(1, panels))
-    if curves:
-        _draw_curves(axes[0], curves)
-    _draw_values(axes[-1], result)
+    for axis, drawer in zip(np.atleast_1d(top.subplots(1, len(drawers))), drawers, strict=True):
+        drawer(axis)
     if count:
         for axis, image, title in zip(np.atleast_1d(bottom.subplots(1, count)), images, titles):
             _draw_image(axis, image, title)

@@ -59,6 +59,7 @@ def collect(run):
         "quick": run.quick,
         "backend": keras.backend.backend(),
         "settings": run.settings,
+        "autotune": run.choices,
         **facts,
     }
 

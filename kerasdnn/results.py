@@ -9,10 +9,41 @@ import statistics
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kerasdnn.errors import InputError
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The value below which a recipe fails, and by how much it must beat its control."""
+
+    value: float
+    gain: float = 0.0
+
+
+@dataclass
+class Trial:
+    """What one training gives back: its number and, if wanted, model, history, more cells."""
+
+    value: float
+    model: Any = None
+    history: dict = field(default_factory=dict)
+    columns: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a recipe declares of itself in the decorator."""
+
+    metric: str
+    data: str
+    gates: dict
+    target: tuple | None
+    higher_is_better: bool
+    flags: Any = None
 
 
 @dataclass

@@ -202,18 +202,111 @@ def test_trial_defaults():
 
 
 def test_saved_model_carries_no_optimizer_and_predicts_the_same(tmp_path):
+    from kerasdnn.run import _for_inference
+
     import keras
     import numpy as np
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    assert recipe._without_optimizer(model) is model  # never compiled: nothing to leave out
+    assert _for_inference(model) is model  # never compiled: nothing to leave out
     model.compile("adam", "mse")
     x = np.ones((8, 4), "float32")
     model.fit(x, np.ones((8, 3), "float32"), verbose=0)
-    lean = recipe._without_optimizer(model)
+    lean = _for_inference(model)
     model.save(tmp_path / "whole.keras")
     lean.save(tmp_path / "lean.keras")
     assert not lean.compiled
     np.testing.assert_array_equal(lean.predict(x, verbose=0), model.predict(x, verbose=0))
     sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("lean", "whole")]
     assert sizes[0] < sizes[1]
+
+
+def test_saved_model_is_float32_though_trained_in_half_precision():
+    from kerasdnn.run import _for_inference
+
+    import keras
+    import numpy as np
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2, dtype="float32")])
+    lean = _for_inference(model)
+    x = np.linspace(-1, 1, 32, dtype="float32").reshape(8, 4)
+    assert lean.layers[0].layers[0].compute_dtype == "float32"
+    np.testing.assert_allclose(lean(x), model(x), atol=2e-2)
+    for a, b in zip(lean.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_panels_are_drawn(tmp_path):
+    from kerasdnn.figure import draw
+
+    drawn = []
+
+    result = {"rows": [{"name": "a", "value": 0.5, "std": None}], "target": None}
+    result |= {"metric": "m", "data": {"name": "digits"}}
+    draw(tmp_path / "figure.png", result, {}, panels=[lambda axis: drawn.append(axis)])
+    assert len(drawn) == 1
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_a_recipe_may_have_flags_and_answers_of_its_own(tmp_path, capsys):
+    @recipe.recipe(
+        metric="m",
+        data="digits",
+        gates={},
+        flags=lambda parser: parser.add_argument("--predict"),
+    )
+    def main(run):
+        run.say(f"answer: {run.args.predict}")
+        run.leave()
+
+    assert main(["--predict", "seven", "--out", str(tmp_path)]) == 0
+    assert "answer: seven" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_the_choice_of_autotune_is_kept_in_the_result(tmp_path, monkeypatch):
+    from kerasdnn import runtime
+    from kerasdnn.runtime.choice import Choice
+
+    import keras
+    import numpy as np
+
+    asked = []
+
+    def measured(build, x, y, *, batch_size):
+        asked.append(batch_size)
+        return Choice("float32", False, False, batch_size, 1.5, [], 1.0, False, build)
+
+    monkeypatch.setattr(runtime, "autotune", measured)
+
+    def trial(run):
+        def build():
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            return model
+
+        def once(seed):
+            x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+            model = run.fastest(build, x, y, batch_size=4)
+            history = run.fit(model, x, y, batch_size=4, epochs=2, label="tiny")
+            return Trial(0.5, model, history)
+
+        return once
+
+    @recipe.recipe(metric="m", data="digits", gates={})
+    def main(run):
+        run.load()
+        run.row("tiny", trial(run), role="technique")
+        run.finish()
+
+    assert main(["--out", str(tmp_path / "tuned")]) == 0
+    assert main(["--out", str(tmp_path / "plain"), "--no-autotune"]) == 0
+    assert asked == [4]
+    results = {
+        p.parts[len(tmp_path.parts)]: json.loads(p.read_text())
+        for p in tmp_path.rglob("result.json")
+    }
+    assert results["tuned"]["autotune"]["tiny"]["speedup"] == 1.5
+    assert results["plain"]["autotune"] == {}

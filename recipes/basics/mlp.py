@@ -51,28 +51,32 @@ def build(hp=None, input_shape=(*IMAGE_SIZE, 1), classes=10, hidden=HIDDEN):
 # --- Train ---------------------------------------------------------------------------------------
 def train(dataset, run, *, use_technique=True):
     """Trains one network, with its hidden layers or without; returns it and its history."""
-    model = build(
-        input_shape=dataset.x_train.shape[1:],
-        classes=len(dataset.class_names),
-        hidden=HIDDEN if use_technique else (),
-    )
     epochs = QUICK_EPOCHS if run.quick else EPOCHS
     steps = epochs * -(-len(dataset.x_train) // BATCH)
-    model.compile(
-        keras.optimizers.Adam(OneCycle(PEAK_RATE, steps)),
-        SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=run.jit_compile,
-    )
-    history = model.fit(
+
+    def compiled():
+        model = build(
+            input_shape=dataset.x_train.shape[1:],
+            classes=len(dataset.class_names),
+            hidden=HIDDEN if use_technique else (),
+        )
+        model.compile(
+            keras.optimizers.Adam(OneCycle(PEAK_RATE, steps)),
+            SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        return model
+
+    model = run.fastest(compiled, dataset.x_train, dataset.y_train, batch_size=BATCH)
+    history = run.fit(
+        model,
         dataset.x_train,
         dataset.y_train,
         batch_size=BATCH,
         epochs=epochs,
-        verbose=0,
-        callbacks=run.callbacks("hidden layers" if use_technique else "linear"),
+        label="hidden layers" if use_technique else "linear",
     )
-    return model, history.history
+    return model, history
 
 
 # --- Evaluate ------------------------------------------------------------------------------------

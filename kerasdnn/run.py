@@ -1,0 +1,288 @@
+"""One run of a recipe: its flags, its folder, its trainings, its table."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from kerasdnn import console, results
+from kerasdnn.errors import InputError
+from kerasdnn.results import Trial
+
+
+class Run:
+    """One run of a recipe: its flags, its folder, its table.
+
+    Attributes:
+        quick: whether `--quick` was given.
+        seeds: list of the seeds to run.
+        folder: `pathlib.Path` of `<out>/<recipe>/<time>/`.
+        result: the content of result.json after `finish()`, None before.
+    """
+
+    def __init__(self, name, path, spec, args, constants):
+        if args.seeds < 1:
+            raise InputError(
+                f"--seeds expects at least 1; received {args.seeds}. Leave it out for 1."
+            )
+        self.name, self.path, self.spec, self.args = name, path, spec, args
+        self.quick, self.seeds = args.quick, list(range(args.seeds))
+        self.started, self.result, self.dataset = time.perf_counter(), None, None
+        self.rows, self.histories, self.model = {}, {}, None
+        self.left, self.current, self.choices = False, None, {}
+        self.settings = {k: v for k, v in constants.items() if k.isupper() and _plain(v)}
+        self.out = console.console()
+        self.folder, self.progress = self._open_folder()
+
+    def _open_folder(self):
+        """Makes a new folder, or with `--resume` opens the newest one that has no result yet."""
+        config = {
+            "data": self.args.data,
+            "quick": self.quick,
+            "seeds": len(self.seeds),
+            "settings": self.settings,
+        }
+        config = json.loads(json.dumps(config))
+        if self.args.resume:
+            for folder in sorted((Path(self.args.out) / self.name).glob("*/"), reverse=True):
+                saved = folder / "config.json"
+                if saved.is_file() and not (folder / "result.json").exists():
+                    return self._reopen(folder, json.loads(saved.read_text()), config)
+            self.say(
+                f"--resume: no unfinished run of {self.name} in {self.args.out}; starting anew"
+            )
+        folder = results.new_folder(self.args.out, self.name, time.strftime("%Y%m%d-%H%M%S"))
+        results.write_json(folder / "config.json", config)
+        shutil.copyfile(self.path, folder / "source.py")
+        return folder, {}
+
+    def _reopen(self, folder, saved, config):
+        """Returns the folder and finished trainings of an earlier run with the same settings."""
+        different = [key for key in config if saved.get(key) != config[key]]
+        if different:
+            raise InputError(
+                f"--resume expects the settings of the unfinished run {folder}; its "
+                f"{' and '.join(different)} differ. Leave out --resume, or use the same settings."
+            )
+        path = folder / "progress.json"
+        progress = json.loads(path.read_text()) if path.is_file() else {}
+        self.say(f"--resume: going on with {folder}, {len(progress)} trainings done")
+        return folder, progress
+
+    def say(self, text):
+        """Prints one line of prose."""
+        self.out.print(text, markup=False, soft_wrap=True)
+
+    def where(self):
+        """Returns the sentence that tells where the files of a stopped run are."""
+        return (
+            f"{len(self.progress)} finished trainings are in {self.folder}; "
+            "the same command with --resume goes on from there."
+        )
+
+    def discard_if_empty(self):
+        """Removes the folder of a run that was refused before anything was trained."""
+        if not self.progress and not self.rows:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def load(self, *, quick_limit=2000, **options):
+        """Loads the data named by `--data`, prints their source, and returns the `Dataset`.
+
+        Args:
+            quick_limit: number of training samples under `--quick`.
+            **options: further arguments of `kerasdnn.data.load`.
+        """
+        from kerasdnn import data
+
+        limit = quick_limit if self.quick else None
+        self.dataset = data.load(self.args.data, limit=limit, **options)
+        self._header()
+        return self.dataset
+
+    def _header(self):
+        import keras
+
+        dataset = self.dataset
+        self.say(f"{self.name} | keras {keras.__version__} on {keras.backend.backend()}")
+        self.say(f"data {dataset.name}: {len(dataset.x_train):,} / {len(dataset.x_test):,}")
+        self.say(f"source {dataset.source}")
+        for note in dataset.notes:
+            self.say(f"note: {note}")
+
+    def fastest(self, build, x, y, *, batch_size):
+        """Returns a compiled model that trains the fastest safe way on this machine.
+
+        What `kerasdnn.runtime.autotune` chooses is printed and kept in result.json. With `--quick`
+        and `--no-autotune` nothing is measured: float32 and, on TensorFlow without a GPU, oneDNN's
+        kernels rather than XLA's, which are slower on a CPU.
+
+        Args:
+            build: function without arguments that returns a fresh compiled model.
+            x: array `(N, ...)` or nested arrays, the inputs of the training.
+            y: array or nested arrays, the targets.
+            batch_size: int, that of the training.
+        """
+        from kerasdnn import backend
+        from kerasdnn.runtime import autotune
+
+        if self.quick or self.args.no_autotune:
+            model = build()
+            if not backend.current().has_gpu() and True in backend.current().JIT_CHOICES:
+                model.jit_compile = False
+            return model
+        choice = autotune(build, x, y, batch_size=batch_size)
+        if self.current not in self.choices:
+            self.say(f"autotune: {choice.setting}, {choice.speedup:.2f} x the default")
+            self.choices[self.current] = {
+                "precision": choice.precision,
+                "jit_compile": choice.jit_compile,
+                "fused_batch_norm": choice.fused_batch_norm,
+                "speedup": round(choice.speedup, 3),
+            }
+        return choice.build()
+
+    def fit(self, model, x, y=None, *, label, callbacks=(), **options):
+        """Trains `model` as `model.fit` does, with one line an epoch; returns the history.
+
+        Args:
+            model: compiled `keras.Model`.
+            x: the inputs, as `fit` takes them.
+            y: the targets, as `fit` takes them.
+            label: heading of the epoch lines.
+            callbacks: further Keras callbacks.
+            **options: further arguments of `fit`.
+
+        Returns:
+            dict of lists, one number an epoch.
+        """
+        lines = [*callbacks, console.epoch_lines(label)]
+        return model.fit(x, y, verbose=0, callbacks=lines, **options).history
+
+    def row(self, name, trial, *, role="row", seeds=None):
+        """Runs `trial(seed) -> Trial` for every seed and adds a row to the table.
+
+        Args:
+            name: the row's name in the table.
+            trial: a function of the seed that trains, evaluates and returns a `Trial`.
+            role: "control", "technique" (the number that the recipe reports) or "row".
+            seeds: fewer seeds, for rows that do not vary; default all.
+
+        Returns:
+            The mean over the seeds.
+        """
+        from kerasdnn.runtime import seed_everything
+
+        import keras
+
+        row = self.rows[name] = results.Row(name, role)
+        self.current = name
+        for seed in self.seeds if seeds is None else seeds:
+            key = f"{name}/{seed}"
+            if key not in self.progress:
+                keras.backend.clear_session()
+                seed_everything(seed)
+                begin = time.perf_counter()
+                done = trial(seed)
+                if not isinstance(done, Trial):
+                    done = Trial(float(done))
+                minutes = (time.perf_counter() - begin) / 60
+                self._keep(row, seed, done)
+                self.progress[key] = {
+                    "value": float(done.value),
+                    "minutes": minutes,
+                    "columns": done.columns,
+                    "history": {k: [float(v) for v in vs] for k, vs in done.history.items()},
+                }
+                results.write_json(self.folder / "progress.json", self.progress)
+            saved = self.progress[key]
+            row.seeds.append(seed)
+            row.values.append(saved["value"])
+            row.minutes.append(saved["minutes"])
+            row.columns.append(saved["columns"])
+            self.histories[name, seed] = saved["history"]
+            self.say(f"{name}, seed {seed}: {self.spec.metric} {saved['value']:.4f}")
+        return results.mean(row.values)
+
+    def _keep(self, row, seed, done):
+        """Writes the weights of the technique's model; keeps the model of the first seed."""
+        if row.role != "technique" or done.model is None:
+            return
+        results.write_weights(self.folder / f"weights-seed{seed}.npz", done.model)
+        if seed == self.seeds[0]:
+            _for_inference(done.model).save(self.folder / "model.keras")
+
+    def trained_model(self):
+        """Returns the technique's model of the first seed, or None if it kept none."""
+        path = self.folder / "model.keras"
+        if self.model is None and path.is_file():
+            from kerasdnn.saving import load_model
+
+            self.model = load_model(path)
+        return self.model
+
+    def leave(self):
+        """Ends a story that only answered something, as with a recipe's own `--predict`."""
+        self.left = True
+        self.discard_if_empty()
+
+    def finish(self, *, examples=None, save_inputs=None, panels=()):
+        """Prints the table, writes the files, and with `--save` the model and its card.
+
+        Args:
+            examples: a function of the trained model that returns images `(N, H, W, C)` and titles
+                for the figure.
+            save_inputs: a batch of inputs on which the reloaded model must predict the same.
+            panels: functions of a matplotlib axis that draw further panels of the figure.
+        """
+        from kerasdnn import figure, publish
+
+        self.result = publish.collect(self)
+        publish.show_table(self)
+        results.write_history(self.folder / "history.csv", self.histories)
+        model = self.trained_model()
+        shown = examples(model) if examples is not None and model is not None else None
+        figure.draw(self.folder / "figure.png", self.result, self.histories, shown, panels)
+        if self.args.save:
+            publish.save(self, model, save_inputs)
+        results.write_json(self.folder / "result.json", self.result)
+        self.say(f"files in {self.folder}")
+        self.say(results.result_line(self.result))
+
+
+def _for_inference(model):
+    """Returns the model as it is used to predict, on any machine: float32 and no optimizer state.
+
+    Optimizer state would triple the file, and bfloat16 is slow where the CPU only emulates it.
+    """
+    if type(model).__module__.startswith("kerasdnn."):
+        return model  # a model class of our own also knows how to go on training
+    config = model.get_config()
+    if getattr(model, "optimizer", None) is None and not _half(config):
+        return model
+    fresh = type(model).from_config(_in_float32(config))  # cloning would compile it again
+    fresh.set_weights(model.get_weights())
+    return fresh
+
+
+def _half(config):
+    return _in_float32(config) != config
+
+
+def _in_float32(config):
+    """Returns a configuration in which every mixed-precision policy is float32."""
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(entry) for entry in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy" and "mixed" in config["config"]["name"]:
+        return {**config, "config": {**config["config"], "name": "float32"}}
+    return {key: _in_float32(value) for key, value in config.items()}
+
+
+def _plain(value):
+    """Whether a constant of the recipe can be written to JSON."""
+    if isinstance(value, list | tuple):
+        return all(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(_plain(item) for item in value.values())
+    return value is None or isinstance(value, bool | int | float | str)
