@@ -2,7 +2,11 @@
 
 import os
 
+from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
+
 import jax
+import keras
+import numpy as np
 
 VERSION = jax.__version__
 
@@ -41,3 +45,34 @@ def enable_determinism():
     flags = os.environ.get("XLA_FLAGS", "")
     if flag not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+
+
+def loss_gradients(model, x, y, sample_weight=None, training=False):
+    """Returns the loss of one batch and its gradient by each trainable variable.
+
+    The loss is what `fit` minimises: `compute_loss`, overridden or not, with all penalties, before
+    any loss scaling. The model, its statistics, seeds and metrics stay as they are.
+
+    Args:
+        model: a built and compiled `keras.Model`.
+        x: the inputs of one batch, arrays in any nesting.
+        y: their targets, or None.
+        sample_weight: a weight for each sample, or None.
+        training: whether the layers behave as in training, as dropout does.
+
+    Returns:
+        The loss as a float, and a list of arrays in the order of `model.trainable_variables`; zeros
+        where the loss does not depend on the variable.
+    """
+    variables = model.trainable_variables
+
+    def of(values):
+        # Whatever the model assigns in the scope ends with the scope.
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+            return whole_loss(model, x, y, sample_weight, training)
+
+    with left_unchanged(model):
+        whole_loss(model, x, y, sample_weight, training)  # no variable can be made in a scope
+        loss, gradients = jax.value_and_grad(of)([v.value for v in variables])
+    return float(loss), [np.array(g) for g in gradients]

@@ -1,5 +1,8 @@
 """TensorFlow: fused kernels, device facts, random state."""
 
+from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
+
+import numpy as np
 import tensorflow as tf
 
 VERSION = tf.__version__
@@ -63,3 +66,29 @@ def set_rng_state(state):
 def enable_determinism():
     """Makes TensorFlow use deterministic kernels only, for the rest of the process."""
     tf.config.experimental.enable_op_determinism()
+
+
+def loss_gradients(model, x, y, sample_weight=None, training=False):
+    """Returns the loss of one batch and its gradient by each trainable variable.
+
+    The loss is what `fit` minimises: `compute_loss`, overridden or not, with all penalties, before
+    any loss scaling. The model, its statistics, seeds and metrics stay as they are.
+
+    Args:
+        model: a built and compiled `keras.Model`.
+        x: the inputs of one batch, arrays in any nesting.
+        y: their targets, or None.
+        sample_weight: a weight for each sample, or None.
+        training: whether the layers behave as in training, as dropout does.
+
+    Returns:
+        The loss as a float, and a list of arrays in the order of `model.trainable_variables`; zeros
+        where the loss does not depend on the variable.
+    """
+    variables = [v.value for v in model.trainable_variables]
+    with left_unchanged(model):
+        with tf.GradientTape() as tape:
+            loss = whole_loss(model, x, y, sample_weight, training)
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    # An embedding's gradient comes as the rows that were looked up.
+    return float(loss), [np.array(tf.convert_to_tensor(g)) for g in gradients]

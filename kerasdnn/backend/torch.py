@@ -2,6 +2,8 @@
 
 import os
 
+from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
+
 import torch
 
 VERSION = torch.__version__
@@ -74,3 +76,28 @@ def enable_determinism():
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
+
+
+def loss_gradients(model, x, y, sample_weight=None, training=False):
+    """Returns the loss of one batch and its gradient by each trainable variable.
+
+    The loss is what `fit` minimises: `compute_loss`, overridden or not, with all penalties, before
+    any loss scaling. The model, its statistics, seeds and metrics stay as they are.
+
+    Args:
+        model: a built and compiled `keras.Model`.
+        x: the inputs of one batch, arrays in any nesting.
+        y: their targets, or None.
+        sample_weight: a weight for each sample, or None.
+        training: whether the layers behave as in training, as dropout does.
+
+    Returns:
+        The loss as a float, and a list of arrays in the order of `model.trainable_variables`; zeros
+        where the loss does not depend on the variable.
+    """
+    variables = [v.value for v in model.trainable_variables]
+    with left_unchanged(model), torch.enable_grad():
+        loss = whole_loss(model, x, y, sample_weight, training)
+        # Not `backward`: it would write into the parameters' own `grad`.
+        gradients = torch.autograd.grad(loss, variables, allow_unused=True, materialize_grads=True)
+    return loss.item(), [g.float().cpu().numpy() for g in gradients]
