@@ -1,0 +1,1 @@
+"""Rules, one file for each family: pure functions from `Evidence` to findings."""
