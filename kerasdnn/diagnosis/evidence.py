@@ -1,7 +1,7 @@
 """What is known about a training, as plain numbers: the only input of the rules.
 
-`diagnose` fills all of it, `TrainingDoctor` what it sees of a live run; None means "not seen", and a
-rule that needs such a number stays silent.
+`diagnose` fills all of it, `TrainingDoctor` what it sees of a live run; None means "not seen", and
+a rule that needs such a number stays silent.
 """
 
 import dataclasses
