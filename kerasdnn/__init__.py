@@ -19,11 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "callbacks",
     "data",
     "diagnosis",
     "layers",
     "losses",
     "optimizers",
+    "pruning",
     "runtime",
     "saving",
     "testing",

@@ -1,5 +1,6 @@
 """Learning-rate schedules and optimizers that Keras lacks."""
 
+from kerasdnn.optimizers.masked import Masked
 from kerasdnn.optimizers.schedules import OneCycle, Warmup
 
-__all__ = ["OneCycle", "Warmup"]
+__all__ = ["Masked", "OneCycle", "Warmup"]
