@@ -1,10 +1,11 @@
-"""JAX: device facts. XLA fuses batch normalization by itself, so there is no kernel to call."""
+"""JAX: gradients and device facts. XLA fuses batch normalization itself: no kernel to call."""
 
 import os
 
 from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
 
 import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 
@@ -14,6 +15,11 @@ FUSED_BATCH_NORM_DTYPES = ()
 
 # Keras on JAX always compiles the step unless told to run eagerly, which is never the faster one.
 JIT_CHOICES = ()
+
+
+def input_gradient(function, x):
+    """Returns the gradient of `sum(function(x))` by x, which can be differentiated again."""
+    return jax.grad(lambda inputs: jnp.sum(function(inputs)))(x)
 
 
 def device_name():

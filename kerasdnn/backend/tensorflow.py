@@ -1,4 +1,4 @@
-"""TensorFlow: fused kernels, device facts, random state."""
+"""TensorFlow: gradients, fused kernels, device facts, random state."""
 
 from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
 
@@ -38,6 +38,14 @@ def fused_batch_norm_infer(x, scale, offset, mean, variance, epsilon):
         epsilon=epsilon,
         is_training=False,
     ).y
+
+
+def input_gradient(function, x):
+    """Returns the gradient of `sum(function(x))` by x, which can be differentiated again."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, unconnected_gradients="zero")
 
 
 def device_name():

@@ -1,4 +1,4 @@
-"""Torch: fused kernels, device facts, random state."""
+"""Torch: gradients, fused kernels, device facts, random state."""
 
 import os
 
@@ -48,6 +48,16 @@ def _channels_second(x):
 
 def _channels_last(x):
     return x.permute(0, 2, 3, 1)
+
+
+def input_gradient(function, x):
+    """Returns the gradient of `sum(function(x))` by x, which can be differentiated again."""
+    with torch.enable_grad():  # evaluation runs without
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(
+            function(x).sum(), x, create_graph=True, materialize_grads=True
+        )
+    return gradient
 
 
 def device_name():
