@@ -24,6 +24,7 @@ _SUBMODULES = (
     "diagnosis",
     "layers",
     "losses",
+    "metrics",
     "optimizers",
     "pruning",
     "runtime",
