@@ -18,11 +18,12 @@ def console(stream=None):
 
 
 def number(value, digits=4):
-    """Formats a number for a table: an empty cell for None, an integer as one."""
+    """Formats a number for a table: an empty cell for None; too small for `digits`, as 3.0e-05."""
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.{digits}f}"
+        tiny = 0 < abs(value) < 10**-digits
+        return f"{value:.1e}" if tiny else f"{value:.{digits}f}"
     return str(value)
 
 

@@ -29,7 +29,7 @@ class Run:
         self.quick, self.seeds = args.quick, list(range(args.seeds))
         self.started, self.result, self.dataset = time.perf_counter(), None, None
         self.rows, self.histories, self.model = {}, {}, None
-        self.left, self.current, self.choices = False, None, {}
+        self.left, self.current, self.choices, self.setting = False, None, {}, None
         self.settings = {k: v for k, v in constants.items() if k.isupper() and _plain(v)}
         self.out = console.console()
         self.folder, self.progress = self._open_folder()
@@ -109,7 +109,7 @@ class Run:
         for note in dataset.notes:
             self.say(f"note: {note}")
 
-    def fastest(self, build, x, y, *, batch_size):
+    def fastest(self, build, x, y, *, batch_size, once=False):
         """Returns a compiled model that trains the fastest safe way on this machine.
 
         What `kerasdnn.runtime.autotune` chooses is printed and kept in result.json. With `--quick`
@@ -121,6 +121,8 @@ class Run:
             x: array `(N, ...)` or nested arrays, the inputs of the training.
             y: array or nested arrays, the targets.
             batch_size: int, that of the training.
+            once: bool, whether the first call decides for all, so that the rows of a table differ
+                in what they compare and not in their precision. Defaults to False.
         """
         from kerasdnn import backend
         from kerasdnn.runtime import autotune
@@ -130,7 +132,10 @@ class Run:
             if not backend.current().has_gpu() and True in backend.current().JIT_CHOICES:
                 model.jit_compile = False
             return model
+        if once and self.setting is not None:
+            return self.setting.make(build)
         choice = autotune(build, x, y, batch_size=batch_size)
+        self.setting = choice.setting
         if self.current not in self.choices:
             self.say(f"autotune: {choice.setting}, {choice.speedup:.2f} x the default")
             self.choices[self.current] = {
