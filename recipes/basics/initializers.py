@@ -55,7 +55,6 @@ INITIALIZERS = {
     "Xavier": ("relu", normal(1)),
     "tanh, Xavier": ("tanh", normal(1)),
     "tanh, Xavier x 0.1": ("tanh", normal(1, 0.1)),
-    "tanh, Xavier x 10": ("tanh", normal(1, 10)),
 }
 
 
