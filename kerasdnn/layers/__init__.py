@@ -15,6 +15,7 @@ from kerasdnn.layers.positional import (
 )
 from kerasdnn.layers.regularization import DropPath, LayerScale
 from kerasdnn.layers.residual import BottleneckBlock, ResidualBlock
+from kerasdnn.layers.signals import RandomDrift, RandomRoll
 from kerasdnn.layers.squeeze_excite import SqueezeExcite
 from kerasdnn.layers.transformer import TransformerEncoderBlock
 
@@ -28,7 +29,9 @@ __all__ = [
     "MinibatchStdDev",
     "PatchEmbedding",
     "RandomApply",
+    "RandomDrift",
     "RandomResizedCrop",
+    "RandomRoll",
     "ResidualBlock",
     "RotaryEmbedding",
     "SinePositionEncoding",
