@@ -25,6 +25,7 @@ class Report:
         layers: dictionary with "names" (list of L layers, in order), "time" (list of T labels such
             as epochs) and matrices T x L (lists of lists): "gradient_norm", "update_ratio",
             "dead_share", "saturated_share", "activation_std".
+        evidence: the `Evidence` that the rules saw; not part of the JSON.
     """
 
     findings: list[Finding] = dataclasses.field(default_factory=list)
@@ -33,6 +34,7 @@ class Report:
     notes: list[str] = dataclasses.field(default_factory=list)
     curves: dict = dataclasses.field(default_factory=dict)
     layers: dict = dataclasses.field(default_factory=dict)
+    evidence: object = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def top(self):

@@ -1,0 +1,91 @@
+"""Judgements that several rules share: has it learned, is it still learning, is it noise?"""
+
+import math
+
+import numpy as np
+
+LEARNED = 0.8  # skill from which a training is well
+HARDLY = 0.2  # skill below which next to nothing was learned
+
+
+def learned(evidence):
+    """Whether the training was seen to work."""
+    run = evidence.run
+    if run is None or run.nan is not None:
+        return False
+    if run.skill is not None:
+        return run.skill >= LEARNED
+    return False
+
+
+def unwell(evidence):
+    """Whether the training was seen to end badly."""
+    run = evidence.run
+    if run is None:
+        return False
+    if run.nan is not None:
+        return True
+    if run.skill is not None:
+        return run.skill < LEARNED
+    return bool(run.loss) and not improved(run.loss)
+
+
+def improved(loss, share=0.02):
+    """Whether a curve ends lower than it began by more than a share of its beginning."""
+    if len(loss) < 2 or not all(map(math.isfinite, loss)):
+        return False
+    return loss[0] - min(loss[1:]) > share * max(abs(loss[0]), 1e-12)
+
+
+def still_falling(loss, floor=0.0):
+    """Returns the share of the loss that its last quarter still took off, 0 if it is only noise.
+
+    Args:
+        loss: list over epochs, or over pieces of an epoch.
+        floor: a value that the loss cannot go below.
+    """
+    loss = [v for v in loss if v is not None and math.isfinite(v)]
+    if len(loss) < 4:
+        return 0.0
+    loss = np.asarray(smoothed(loss))
+    quarter = max(2, len(loss) // 4)
+    tail = loss[-quarter - 1 :]
+    drop = float(tail[0] - tail[-1])
+    noise = float(np.std(np.diff(tail))) * math.sqrt(len(tail))
+    if drop <= max(noise, 0.0):
+        return 0.0
+    return drop / max(abs(float(tail[0]) - floor), 1e-12)
+
+
+def smoothed(values, pieces=40):
+    """Returns the means of at most `pieces` consecutive pieces of a list."""
+    if len(values) <= pieces:
+        return list(values)
+    return [float(np.mean(part)) for part in np.array_split(np.asarray(values, float), pieces)]
+
+
+def loss_pieces(run, pieces=20):
+    """Returns the training loss over time, by epochs, or within the epochs where these are few."""
+    if len(run.loss) >= 8:
+        return list(run.loss)
+    return smoothed(run.step_loss, pieces)
+
+
+def swings(loss):
+    """Returns the share of the changes that go up, weighted by size: 0 falling, 0.5 no trend."""
+    steps = np.diff([v for v in loss if v is not None and math.isfinite(v)])
+    total = float(np.abs(steps).sum())
+    return float(steps[steps > 0].sum()) / total if total else 0.0
+
+
+def gain(evidence, name):
+    """Returns how much more skill a trial reached than the training as it is; None if unknown."""
+    base, trial = evidence.trials.get("base"), evidence.trials.get(name)
+    if base is None or trial is None or trial["nan"]:
+        return None
+    if trial["skill"] is None:
+        return None
+    before = base["skill"]
+    before = 0.0 if before is None else before
+    # Below zero a skill says "worse than a constant", and how much worse says nothing.
+    return max(trial["skill"], 0.0) - max(before, 0.0)

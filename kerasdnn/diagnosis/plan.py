@@ -1,0 +1,85 @@
+"""Which changes are worth a trial on this evidence, the most telling first."""
+
+import functools
+
+from kerasdnn.diagnosis import judgement
+
+SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign", "softmax")
+
+
+def wanted_trials(evidence, trials, epochs, steps):
+    """Yields names and functions that run them."""
+    run, seen = functools.partial, evidence
+    inputs = seen.inputs[0] if seen.inputs else None
+    label = seen.labels[0] if seen.labels else None
+    x = inputs is not None and unscaled_x(inputs)
+    y = label is not None and label.kind == "real" and unscaled_y(label)
+    if x:
+        yield "scaled x", run(trials.scaled, epochs, steps, x=True)
+    if y:
+        yield "scaled y", run(trials.scaled, epochs, steps, y=True)
+    if x and y:
+        yield "scaled x and y", run(trials.scaled, epochs, steps, x=True, y=True)
+    yield "rate x10", run(trials.rate, 10.0, epochs, steps)
+    yield "rate /10", run(trials.rate, 0.1, epochs, steps)
+    if odd_kernels(seen.model):
+        yield "fresh kernels", run(trials.fresh_kernels, epochs, steps)
+    layers = seen.model.layers
+    rebuilt = run(trials.rebuilt, epochs=epochs, steps=steps)
+    if any((layer.dropout or 0) >= 0.3 for layer in layers):
+        yield "no dropout", run(rebuilt, {"kind": "dropout", "rate": 0.0})
+    if any(layer.l1 or layer.l2 for layer in layers):
+        yield "no penalty", run(rebuilt, {"kind": "penalty", "factor": 0.0})
+    hidden = hidden_layers(seen.model)
+    curved = [la.index for la in hidden if la.activation in SATURATING and not recurrent(la)]
+    if curved:
+        change = {"kind": "activation", "layers": curved, "activation": "relu"}
+        yield "relu", run(rebuilt, change)
+    if judgement.gain(seen, "rate x10") is not None:
+        best = judgement.gain(seen, "rate x10")
+        if best > 0.05 or evidence.trials["base"]["skill"] in (None, 0.0):
+            yield "rate x100", run(trials.rate, 100.0, epochs, steps)
+        lower = judgement.gain(seen, "rate /10")
+        if evidence.trials["base"]["nan"] or (lower is not None and lower > 0.05):
+            yield "rate /100", run(trials.rate, 0.01, epochs, steps)
+    elif evidence.trials["base"]["nan"]:
+        yield "rate /100", run(trials.rate, 0.01, epochs, steps)
+    if (seen.model.epochs or 1) * (seen.run.steps_per_epoch or 1) <= 4 * steps:
+        yield "epochs x4", run(trials.rate, 1.0, 4 * epochs, None)
+
+
+def unscaled_x(inputs):
+    """Whether the inputs are far enough from unit scale to be worth a trial."""
+    if not inputs.judged or inputs.received_rms is None:
+        return False
+    low, high = inputs.feature_std_low or 0.0, inputs.feature_std_high or 0.0
+    shifted = abs(inputs.received_mean) > 3 * (inputs.received_std or 1e-12)
+    uneven = low > 0 and high / low > 30
+    return inputs.received_rms > 3 or inputs.received_rms < 0.2 or shifted or uneven
+
+
+def unscaled_y(label):
+    """Whether targets of a regression are far from unit scale."""
+    return label.std > 5 or label.std < 0.02 or abs(label.mean) > 5 * max(label.std, 1e-12)
+
+
+def hidden_layers(model):
+    """Returns the facts of the layers before the last one with a kernel."""
+    last = max((i for i, la in enumerate(model.layers) if la.kernel), default=0)
+    return model.layers[:last]
+
+
+def recurrent(layer):
+    """Whether saturating activations belong to this kind of layer."""
+    return layer.kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "RNN", "ConvLSTM2D")
+
+
+def odd_kernels(model):
+    """Whether a kernel of the model is far from what He's or Glorot's initializers give."""
+    for layer in model.layers:
+        if layer.kernel is None or layer.kind == "Embedding" or not layer.kernel_expected_std:
+            continue
+        ratio = layer.kernel_std / layer.kernel_expected_std
+        if ratio > 2.2 or ratio < 0.35 or abs(layer.kernel_mean) > 2 * layer.kernel_std:
+            return True
+    return False

@@ -1,0 +1,105 @@
+"""Puts the cause that explains most of what was seen first, and symptoms behind their cause."""
+
+from kerasdnn.diagnosis.finding import SEVERITIES
+
+SYMPTOMS = {
+    "loss.nan",
+    "loss.oscillation",
+    "loss.plateau",
+    "loss.at_lnC",
+    "act.dead",
+    "act.saturated",
+    "grad.vanish",
+    "grad.explode",
+    "fit.underfit",
+    "metric.wrong",
+}
+STUCK = ("loss.plateau", "loss.at_lnC", "fit.underfit", "fit.epochs")
+WILD = ("loss.nan", "loss.oscillation", "grad.explode")
+# What each cause can bring about; a symptom is explained by any finding that names it.
+EXPLAINS = {
+    "output.softmax_one_unit": (*STUCK, "grad.vanish", "act.dead", "data.scale_y"),
+    "output.activation_loss": (*STUCK, *WILD, "act.dead", "grad.vanish"),
+    "output.range": (*STUCK, "act.saturated", "act.dead", "grad.vanish", "lr.low"),
+    "output.units": (*STUCK, *WILD, "act.dead", "grad.vanish"),
+    "output.broadcast": STUCK,
+    "loss.task": (*STUCK, *WILD),
+    "loss.logits": (*STUCK, *WILD, "act.dead", "grad.vanish"),
+    "loss.reduction": (*WILD, "lr.high", "act.dead", "loss.plateau", "loss.at_lnC"),
+    "lr.sign": (*STUCK, *WILD, "lr.high"),
+    "lr.high": (*WILD, "act.dead", "act.saturated", "loss.plateau", "loss.at_lnC", "fit.underfit"),
+    "lr.low": (*STUCK, "fit.batch", "grad.vanish"),
+    "fit.epochs": ("fit.batch", "loss.plateau", "loss.at_lnC", "fit.underfit"),
+    "data.scale_x": (
+        *STUCK,
+        *WILD,
+        "act.dead",
+        "act.saturated",
+        "grad.vanish",
+        "lr.high",
+        "lr.low",
+    ),
+    "data.scale_y": (*STUCK, *WILD, "lr.low", "lr.high", "act.dead", "grad.vanish"),
+    "data.labels": (*STUCK, "fit.overfit"),
+    "data.order": (*STUCK, "fit.overfit", "data.labels"),
+    "data.imbalance": ("loss.plateau", "loss.at_lnC", "fit.underfit"),
+    "data.nan": (*STUCK, *WILD),
+    "data.constant": STUCK,
+    "data.tiny": ("fit.overfit", "data.labels"),
+    "init.constant": (*STUCK, "grad.vanish", "act.dead", "init.scale", "lr.low"),
+    "init.scale": (*STUCK, *WILD, "act.dead", "act.saturated", "grad.vanish", "lr.low", "lr.high"),
+    "act.linear": (*STUCK, "lr.low", "fit.epochs"),
+    "grad.vanish": (*STUCK, "act.saturated", "lr.low"),
+    "act.dead": (*STUCK, "grad.vanish"),
+    "act.saturated": (*STUCK, "grad.vanish"),
+    "reg.strong": STUCK,
+    "reg.dropout_out": (*STUCK, "reg.strong"),
+    "arch.frozen": (*STUCK, "lr.low"),
+}
+CERTAIN = ("program.", "data.nan", "data.shape")
+
+
+def rank(findings, evidence):
+    """Returns the findings, most likely cause first.
+
+    A cause gains by each symptom that it accounts for. A finding that a stronger one accounts for
+    is kept as "info", so that the warnings are the causes.
+    """
+    findings = _one_each(findings)
+    ids = {finding.id for finding in findings}
+    for finding in findings:
+        finding.explains = [name for name in EXPLAINS.get(finding.id, ()) if name in ids]
+    findings.sort(key=_weight, reverse=True)
+    for position, finding in enumerate(findings):
+        stronger = [
+            other
+            for other in findings[:position]
+            if finding.id in other.explains and other.at_least("warning")
+        ]
+        hard = finding.severity == "error" and finding.id not in SYMPTOMS
+        if stronger and finding.at_least("warning") and not hard:
+            finding.severity = "info"
+            finding.evidence["explained_by"] = stronger[0].id
+    findings.sort(key=_weight, reverse=True)
+    return findings
+
+
+def _weight(finding):
+    """Certainty first, then severity, confidence and what is explained."""
+    certain = any(finding.id.startswith(name) for name in CERTAIN)
+    symptom = finding.id in SYMPTOMS
+    score = finding.confidence + 0.04 * len(finding.explains) - (0.3 if symptom else 0.0)
+    return (certain, SEVERITIES.index(finding.severity) - (1 if symptom else 0), score)
+
+
+def _one_each(findings):
+    """Of several findings with one name the surest stays."""
+    best = {}
+    for finding in findings:
+        old = best.get(finding.id)
+        if old is None or (SEVERITIES.index(finding.severity), finding.confidence) > (
+            SEVERITIES.index(old.severity),
+            old.confidence,
+        ):
+            best[finding.id] = finding
+    return list(best.values())

@@ -1,0 +1,114 @@
+"""Activations: missing, dead or saturated."""
+
+from kerasdnn.diagnosis import judgement
+from kerasdnn.diagnosis.finding import Finding
+from kerasdnn.diagnosis.plan import SATURATING, hidden_layers, recurrent
+from kerasdnn.diagnosis.structure import LINEAR_WEIGHTS, PASSIVE
+
+DEAD, SATURATED = 0.5, 0.5  # share of the units; share of the activations
+
+
+def linear(evidence):
+    """A stack of layers without anything curved between them is one linear layer."""
+    model = evidence.model
+    hidden = hidden_layers(model)
+    stacked = [la for la in hidden if la.kind in LINEAR_WEIGHTS and la.kernel]
+    if not stacked or model.kind == "subclass":
+        return []
+    curved = [la for la in hidden if not _is_linear(la)]
+    if curved:
+        return []
+    severity = "info" if judgement.learned(evidence) else "warning"
+    return [
+        Finding(
+            "act.linear",
+            severity,
+            f"Nothing curved stands between the {len(stacked) + 1} layers with weights: together "
+            "they compute one linear function.",
+            evidence={"layers": [la.name for la in stacked], "activation": "linear"},
+            location=stacked[0].name,
+            remedy='activation="relu" in the hidden layers',
+            confidence=0.7,
+            change={
+                "kind": "activation",
+                "layers": [la.index for la in stacked],
+                "activation": "relu",
+            },
+            recipe="activations",
+        )
+    ]
+
+
+def _is_linear(layer):
+    if layer.kind in PASSIVE:
+        return True
+    if layer.kind in LINEAR_WEIGHTS or layer.kind == "Activation":
+        return layer.activation in (None, "linear")
+    return False
+
+
+def dead(evidence):
+    """Units that no row of the data ever switches on."""
+    return _share(
+        evidence,
+        "dead_share_by_layer",
+        "act.dead",
+        DEAD,
+        "of the units are never active on any row: no gradient reaches their weights.",
+        'activation="leaky_relu", kernel_initializer="he_normal", a lower learning rate',
+        "leaky_relu",
+    )
+
+
+def saturated(evidence):
+    """Sigmoid or tanh units at their ends, where the slope is gone."""
+    hidden = {la.name for la in hidden_layers(evidence.model) if not recurrent(la)}
+    found = _share(
+        evidence,
+        "saturated_share_by_layer",
+        "act.saturated",
+        SATURATED,
+        "of the activations are at the flat ends of the function: their slope is gone.",
+        'activation="relu", or scale the inputs',
+        "relu",
+    )
+    return [f for f in found if f.location in hidden]
+
+
+def _share(evidence, table, name, threshold, text, line, activation):
+    run = evidence.run
+    rows = getattr(run, table)
+    if not rows or not judgement.unwell(evidence):
+        return []
+    best, where, at = 0.0, None, 0.0
+    for row, time in ((rows[0], run.time[0]), (rows[-1], run.time[-1])):
+        for layer, share in zip(run.layers, row, strict=True):
+            if share is not None and share > best:
+                best, where, at = share, layer, time
+    if where is None or best < threshold:
+        return []
+    layers = [
+        la.index
+        for la in hidden_layers(evidence.model)
+        if not recurrent(la)
+        and (la.activation in SATURATING if name == "act.saturated" else la.activation == "relu")
+    ]
+    whole = best >= 0.999
+    gain = judgement.gain(evidence, "relu") if name == "act.saturated" else None
+    sure = 0.8 if whole else 0.5 if best > 0.8 else 0.4
+    if gain is not None and gain >= 0.1:
+        sure = min(0.9, 0.6 + gain)
+    return [
+        Finding(
+            name,
+            "warning",
+            f"In '{where}', {best:.0%} {text}",
+            evidence={"share": best, "threshold": threshold, "epoch": at},
+            location=where,
+            remedy=line,
+            confidence=sure,
+            stage="dynamics",
+            change={"kind": "activation", "layers": layers, "activation": activation},
+            recipe="activations",
+        )
+    ]

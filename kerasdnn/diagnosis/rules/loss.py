@@ -1,0 +1,88 @@
+"""How the loss treats rows: a sum instead of a mean, rows that are mixed."""
+
+from kerasdnn.diagnosis import judgement
+from kerasdnn.diagnosis.finding import Finding
+
+TWICE = (1.7, 2.3)  # loss of a doubled batch over the loss, where losses are summed
+
+
+def reduction(evidence):
+    """A sum over the batch multiplies the rate by the batch size."""
+    losses = evidence.model.losses
+    batch = evidence.batch
+    named = [loss for loss in losses if loss is not None and loss.reduction == "sum"]
+    doubled = batch.duplicated_ratio if batch is not None else None
+    summed = doubled is not None and TWICE[0] < doubled < TWICE[1]
+    if not named and not summed:
+        return []
+    severity = "info" if judgement.learned(evidence) else "warning"
+    facts = {
+        "loss_of_doubled_batch": doubled,
+        "expected": 1.0,
+        "batch_size": evidence.model.batch_size,
+    }
+    change = {"kind": "optimizer", "factor": 1 / max(evidence.model.batch_size or 1, 1)}
+    return [
+        Finding(
+            "loss.reduction",
+            severity,
+            "The loss is summed over the batch: gradients, and with them the steps, grow with the "
+            "batch size.",
+            evidence=facts,
+            location="loss",
+            remedy='reduction="sum_over_batch_size"',
+            confidence=0.85,
+            stage="data",
+            change=change,
+        )
+    ]
+
+
+def rows_mixed(evidence):
+    """Each row must be judged by its own output."""
+    batch = evidence.batch
+    if batch is None or batch.loss is None:
+        return []
+    if batch.batch_dependent is not None and batch.batch_dependent > 0.05:
+        facts = {"change_of_an_output_without_its_batch": batch.batch_dependent}
+        if batch.row_sum is not None:
+            facts["row_sum"], facts["column_sum"] = list(batch.row_sum), list(batch.column_sum)
+        return [
+            _finding(
+                "output.activation_loss",
+                "The output of a row depends on the other rows of its batch: a softmax or a sum "
+                "runs over the batch axis.",
+                facts,
+                "softmax(axis=-1)",
+            )
+        ]
+    ratio = batch.single_ratio
+    summed = batch.duplicated_ratio is not None and TWICE[0] < batch.duplicated_ratio < TWICE[1]
+    if ratio is not None and not summed and (ratio < 0.8 or ratio > 1.25) and _own(evidence):
+        return [
+            _finding(
+                "output.broadcast",
+                "The loss of a batch is not the mean of the losses of its rows: labels and outputs "
+                "of different shape are spread over each other, or the wrong axis is reduced.",
+                {"mean_of_single_losses_over_loss": ratio, "expected": 1.0},
+                "y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))",
+            )
+        ]
+    return []
+
+
+def _own(evidence):
+    return evidence.model.own_loss and not evidence.model.own_step
+
+
+def _finding(name, text, facts, line):
+    return Finding(
+        name,
+        "warning",
+        text,
+        evidence=facts,
+        location="loss",
+        remedy=line,
+        confidence=0.75,
+        stage="data",
+    )

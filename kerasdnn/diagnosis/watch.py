@@ -1,0 +1,101 @@
+"""Reads activations and gradients by layer on a fixed batch, outside of the training step."""
+
+from kerasdnn import backend
+from kerasdnn.diagnosis.structure import _activation_of_layer, main_kernel
+
+import keras
+import numpy as np
+
+NEAR_ZERO_SLOPE = {
+    # activation: function of the output that tells where its slope has gone
+    "sigmoid": lambda a: (a < 0.01) | (a > 0.99),
+    "hard_sigmoid": lambda a: (a <= 0.0) | (a >= 1.0),
+    "tanh": lambda a: np.abs(a) > 0.99,
+    "softsign": lambda a: np.abs(a) > 0.95,
+}
+ZERO_BELOW = ("relu", "relu6")  # activations that can die
+
+
+class Watch:
+    """The layers of a model that are looked at, and a batch to look at them with."""
+
+    def __init__(self, model, rows, count=256):
+        self.model, self.rows = model, rows.sample(count)
+        self.layers = [layer for layer in model.layers if self._worth(layer)]
+        self.kernels = kernels(model)
+        self.features = None
+        if getattr(model, "outputs", None) and self.layers:
+            try:
+                outputs = [layer.output for layer in self.layers]
+                self.features = keras.Model(model.inputs, outputs)
+            except (AttributeError, ValueError):  # a layer called twice has no one output
+                self.features = None
+
+    @staticmethod
+    def _worth(layer):
+        activation = _activation_of_layer(layer)
+        return main_kernel(layer) is not None or activation not in (None, "linear")
+
+    def activations(self):
+        """Returns a dictionary from layer to std, row_std, dead and saturated share."""
+        if self.features is None:
+            return {}
+        outputs = self.features(self._inputs(), training=False)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        last = self.model.layers[-1].name
+        found = {}
+        for layer, output in zip(self.layers, outputs, strict=True):
+            output = keras.tree.flatten(output)[0]  # of a layer that returns its state too
+            value = np.asarray(keras.ops.convert_to_numpy(output), "float64")
+            found[layer.name] = activation_facts(
+                value, _activation_of_layer(layer), last=layer.name == last
+            )
+        return found
+
+    def _inputs(self):
+        return keras.tree.map_structure(keras.ops.convert_to_tensor, self.rows.x)
+
+    def gradients(self, *, training=False):
+        """Returns the loss and, by layer, the norms of gradient and weight."""
+        loss, gradients = backend.current().loss_gradients(
+            self.model, self.rows.x, self.rows.y, self.rows.weight, training=training
+        )
+        by_path = {
+            v.path: g for v, g in zip(self.model.trainable_variables, gradients, strict=True)
+        }
+        norms, weights = {}, {}
+        for name, variable in self.kernels.items():
+            weights[name] = float(np.linalg.norm(keras.ops.convert_to_numpy(variable)))
+            if variable.path in by_path:
+                norms[name] = float(np.linalg.norm(np.asarray(by_path[variable.path], "float64")))
+        return loss, norms, weights
+
+
+def kernels(model):
+    """Returns the kernels of a model by layer name, in order, those of nested models too."""
+    found = {}
+    for variable in model.trainable_variables:
+        parts = variable.path.split("/")
+        if len(variable.shape) >= 2 and parts[-1] in ("kernel", "embeddings", "depthwise_kernel"):
+            found["/".join(parts[:-1][-2:]) if len(parts) > 2 else parts[0]] = variable
+    return found
+
+
+def activation_facts(value, activation, *, last=False):
+    """Returns the statistics of a layer's output `(N, ..., C)`."""
+    if not np.all(np.isfinite(value)):
+        return {"std": float("nan"), "row_std": float("nan"), "dead": None, "saturated": None}
+    units = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value[:, None]
+    facts = {
+        "std": float(value.std()),
+        "rms": float(np.sqrt(np.mean(value**2))),
+        "row_std": float(np.mean(value.std(axis=0))) if len(value) > 1 else 0.0,
+        "dead": None,
+        "saturated": None,
+    }
+    if activation in ZERO_BELOW:
+        facts["dead"] = float((units.max(axis=0) <= 0).mean())
+        facts["zero"] = float((units <= 0).mean())
+    if activation in NEAR_ZERO_SLOPE and not last:
+        facts["saturated"] = float(NEAR_ZERO_SLOPE[activation](value).mean())
+    return facts
