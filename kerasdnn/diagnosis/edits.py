@@ -33,8 +33,12 @@ def apply(program, change):
         return program
     if kind in DATA_CHANGES:
         return DATA_CHANGES[kind](program, change)
-    if kind in STRUCTURAL and model_kind(program.build()) == "subclass":
-        raise CannotChangeError("layers of a subclassed model cannot be exchanged from outside")
+    model = program.build()
+    if model_kind(model) == "subclass":
+        if kind in STRUCTURAL:
+            raise CannotChangeError("layers of a subclassed model cannot be exchanged from outside")
+        if program.build() is model:
+            raise CannotChangeError("`build` returns the same model each time")
     inner = program.build
 
     def build():

@@ -30,7 +30,7 @@ class Finished(Exception):  # noqa: N818 - not an error
     """Nothing more can be found out; the findings say why."""
 
 
-def diagnose(program, *, passes=PASSES, seconds=40.0):
+def diagnose(program, *, passes=PASSES, seconds=30.0):
     """Says why a training does not converge, the most likely cause first.
 
     Three passes: the structure of model, loss and labels, without any step; the data and the first
@@ -62,7 +62,7 @@ def diagnose(program, *, passes=PASSES, seconds=40.0):
         warnings.simplefilter("ignore")
         try:
             for name in PASSES:
-                if name in passes or name == "structure":
+                if name in _with_earlier(passes):
                     doctor.run_pass(name)
         except Finished:
             pass
@@ -78,7 +78,6 @@ class _Doctor:
         self.program, self.seconds = program, seconds
         self.report, self.evidence, self.found = Report(), Evidence(), []
         self.model = self.state = self.rows = self.held = None
-        self.label_facts = []
 
     # --- frame ---
     def run_pass(self, name):
@@ -96,18 +95,17 @@ class _Doctor:
 
     def _failed(self, name, error):
         text = _first_line(error)
-        if self.evidence.model is None or name != "structure":
-            found = rules.shape_error(self.evidence, text)
-            if found is None:
-                found = Finding(
-                    "program.error",
-                    "error",
-                    f"The training stops with {type(error).__name__}: {text}",
-                    location="fit",
-                    confidence=0.9,
-                    stage=name,
-                )
-            self.found.append(found)
+        found = rules.shape_error(self.evidence, text)
+        if found is None:
+            found = Finding(
+                "program.error",
+                "error",
+                f"The training stops with {type(error).__name__}: {text}",
+                location="fit",
+                confidence=0.9,
+                stage=name,
+            )
+        self.found.append(found)
         raise Finished
 
     def finish(self):
@@ -135,15 +133,15 @@ class _Doctor:
         self._build()
         validation_y = self.held.y if self.held is not None else None
         train = self.rows
-        self.evidence.labels = measure.read_labels(train.y, validation_y)
-        self.label_facts = self.evidence.labels
-        self.evidence.model = structure.read_model(
+        self.evidence.model = facts = structure.read_model(
             self.model,
             batch_size=train.batch_size,
             epochs=self.program.epochs,
             rows=len(train),
             program=self.program,
         )
+        self.evidence.labels = measure.read_labels(train.y, validation_y)
+        measure.settle_kinds(self.evidence.labels, facts)
         self.report.program = summary(self.evidence.model, self.model)
         misfit = rules.misfit(self.evidence)
         if misfit is not None:
@@ -196,10 +194,21 @@ class _Doctor:
                 text = f"The model does not take the inputs: {_first_line(error)}"
                 self.found.append(_fault("data.shape", text, "x"))
                 raise Finished from None
+        self._inputs_fit()
         optimizer = self.model.optimizer
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         self.state = State.of(self.model)
+
+    def _inputs_fit(self):
+        wanted = [tuple(tensor.shape[1:]) for tensor in getattr(self.model, "inputs", None) or []]
+        given = [np.shape(array)[1:] for array in keras.tree.flatten(self.rows.x)]
+        for want, have in zip(wanted, given, strict=False):
+            pairs = zip(want, have, strict=False)
+            if len(want) == len(have) and any(w not in (None, h) for w, h in pairs):
+                text = f"Data and model do not fit: the model takes rows of {want}, x has {have}."
+                self.found.append(_fault("data.shape", text, "x"))
+                raise Finished
 
     def _data(self):
         e = self.evidence
@@ -258,7 +267,7 @@ class _Doctor:
             other = held if held is not None else extra
             if other is not None and len(other):
                 run.val_skill = model_skill(self.model, other.sample(2000), e.labels, e.model)
-        self.train, self.trace = train, trace
+        self.train, self.trace, self.other = train, trace, held if held is not None else extra
         if trace.stopped == "time":
             self.report.notes.append(
                 f"the training was cut after {trace.steps} steps, "
@@ -296,9 +305,16 @@ class _Doctor:
         e, steps = self.evidence, self.trace.steps
         deadline = clock() + self.seconds
         trials = Trials(
-            self.model, self.train, self.program, self.state, e.labels, e.model, deadline=deadline
+            self.model,
+            self.train,
+            self.program,
+            self.state,
+            e.labels,
+            e.model,
+            held=self.other,
+            deadline=deadline,
         )
-        e.trials["base"] = trials.outcome(self.model, trials.probe, self.trace)
+        e.trials["base"] = trials.outcome(self.model, trials.probe, trials.held, self.trace)
         epochs = max(1, len(self.trace.loss))
         for name, run in rules.wanted_trials(e, trials, epochs, steps):
             if trials.time_left() < 0.7 * self.base_seconds:
@@ -307,6 +323,12 @@ class _Doctor:
             outcome = run()
             if outcome is not None:
                 e.trials[name] = outcome
+
+
+def _with_earlier(passes):
+    """Each pass needs what the earlier ones have read."""
+    last = max((PASSES.index(name) for name in passes), default=0)
+    return PASSES[: last + 1]
 
 
 def _marks(epochs):

@@ -23,6 +23,7 @@ class Finding:
         change: the remedy for `repair`: a dictionary with "kind" and its arguments, or None.
         explains: ids of the symptoms of this training that the finding accounts for.
         recipe: name of the recipe that demonstrates it, or None.
+        proved: gain in skill of a training in which this was mended, None if it was not tried.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Finding:
     change: dict | None = None
     explains: list = dataclasses.field(default_factory=list)
     recipe: str | None = None
+    proved: float | None = None
 
     def __post_init__(self):
         if self.severity not in SEVERITIES:

@@ -3,6 +3,7 @@
 import collections
 
 from kerasdnn.diagnosis.facts import InputFacts, LabelFacts
+from kerasdnn.diagnosis.rules.heads import NUMBERS, SPARSE
 from kerasdnn.diagnosis.structure import NORMALIZATIONS, flat_layers, main_kernel
 
 import keras
@@ -68,6 +69,20 @@ def label_kind(values, facts):
         dense = facts.distinct >= 0.5 * span or facts.distinct < 0.2 * len(values)
         return "classes" if dense else "real"
     return "real"
+
+
+def settle_kinds(labels, model):
+    """Decides by the loss what whole numbers are: classes, or numbers that happen to be whole."""
+    for index, label in enumerate(labels):
+        loss = model.losses[index] if index < len(model.losses) else None
+        if loss is None:
+            continue
+        out = model.outputs[index] if index < len(model.outputs) else None
+        one = out is None or (out.units or 1) == 1
+        if label.kind == "classes" and one and (loss.name in NUMBERS or not loss.known):
+            label.kind = "real"
+        if label.kind == "real" and label.integer and label.low >= 0 and loss.name in SPARSE:
+            label.kind = "classes"
 
 
 def class_ids(y, kind):

@@ -3,6 +3,7 @@
 import functools
 
 from kerasdnn.diagnosis import judgement
+from kerasdnn.diagnosis.structure import LINEAR_WEIGHTS, PASSIVE
 
 SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign", "softmax")
 
@@ -35,17 +36,21 @@ def wanted_trials(evidence, trials, epochs, steps):
     if curved:
         change = {"kind": "activation", "layers": curved, "activation": "relu"}
         yield "relu", run(rebuilt, change)
-    if judgement.gain(seen, "rate x10") is not None:
-        best = judgement.gain(seen, "rate x10")
-        if best > 0.05 or evidence.trials["base"]["skill"] in (None, 0.0):
-            yield "rate x100", run(trials.rate, 100.0, epochs, steps)
-        lower = judgement.gain(seen, "rate /10")
-        if evidence.trials["base"]["nan"] or (lower is not None and lower > 0.05):
-            yield "rate /100", run(trials.rate, 0.01, epochs, steps)
-    elif evidence.trials["base"]["nan"]:
+    base = seen.trials["base"]
+    higher, lower = judgement.gain(seen, "rate x10"), judgement.gain(seen, "rate /10")
+    if higher is not None and (higher > 0.05 or (base["skill"] or 0.0) <= 0.05):
+        yield "rate x100", run(trials.rate, 100.0, epochs, steps)
+    if base["nan"] or (lower is not None and lower > 0.05):
         yield "rate /100", run(trials.rate, 0.01, epochs, steps)
-    if (seen.model.epochs or 1) * (seen.run.steps_per_epoch or 1) <= 4 * steps:
+    if seen.run.finished:
         yield "epochs x4", run(trials.rate, 1.0, 4 * epochs, None)
+    linear = linear_stack(seen.model)
+    if linear:
+        change = {"kind": "activation", "layers": [la.index for la in linear], "activation": "relu"}
+        yield "curved", run(rebuilt, change)
+    widths = [layer.units for layer in hidden if layer.kernel and layer.units]
+    if widths and min(widths) <= 16 and judgement.best_gain(seen) < 0.1:
+        yield "wider", run(rebuilt, {"kind": "widen", "factor": 8})
 
 
 def unscaled_x(inputs):
@@ -67,6 +72,23 @@ def hidden_layers(model):
     """Returns the facts of the layers before the last one with a kernel."""
     last = max((i for i, la in enumerate(model.layers) if la.kernel), default=0)
     return model.layers[:last]
+
+
+def linear_stack(model):
+    """Returns the hidden layers with weights if nothing curved stands between any of them."""
+    hidden = hidden_layers(model)
+    stacked = [layer for layer in hidden if layer.kind in LINEAR_WEIGHTS and layer.kernel]
+    if model.kind == "subclass" or not all(_is_linear(layer) for layer in hidden):
+        return []
+    return stacked
+
+
+def _is_linear(layer):
+    if layer.kind in PASSIVE:
+        return True
+    if layer.kind in LINEAR_WEIGHTS or layer.kind == "Activation":
+        return layer.activation in (None, "linear")
+    return False
 
 
 def recurrent(layer):

@@ -84,10 +84,10 @@ def _loss_structure(batch, model, sample, output):
 def _by_layer(batch, watch):
     for name, facts in watch.activations().items():
         batch.layers.append(name)
-        batch.activation_std[name] = facts["std"]
-        batch.activation_row_std[name] = facts["row_std"]
-        batch.dead_share[name] = facts["dead"]
-        batch.saturated_share[name] = facts["saturated"]
+        batch.activation_std[name] = facts.get("std")
+        batch.activation_row_std[name] = facts.get("row_std")
+        batch.dead_share[name] = facts.get("dead")
+        batch.saturated_share[name] = facts.get("saturated")
     _, batch.gradient_norm, batch.weight_norm = watch.gradients()
 
 

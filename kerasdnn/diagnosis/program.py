@@ -42,7 +42,7 @@ class Program:
     validation_data: Any = None
 
     def __post_init__(self):
-        if not callable(self.build):
+        if not callable(self.build) or isinstance(self.build, keras.Model):
             raise InputError(
                 "Program expects `build`, a function that returns a fresh compiled model; received "
                 f"{type(self.build).__name__}. Wrap the code that makes the model in a function."

@@ -56,6 +56,7 @@ EXPLAINS = {
     "reg.dropout_out": (*STUCK, "reg.strong"),
     "arch.frozen": (*STUCK, "lr.low"),
 }
+PROVED = 0.1  # gain in skill from which a change is taken to have mended the training
 CERTAIN = ("program.", "data.nan", "data.shape")
 
 
@@ -76,7 +77,7 @@ def rank(findings, evidence):
             for other in findings[:position]
             if finding.id in other.explains and other.at_least("warning")
         ]
-        hard = finding.severity == "error" and finding.id not in SYMPTOMS
+        hard = finding.severity == "error" and not _symptom(finding)
         if stronger and finding.at_least("warning") and not hard:
             finding.severity = "info"
             finding.evidence["explained_by"] = stronger[0].id
@@ -87,9 +88,14 @@ def rank(findings, evidence):
 def _weight(finding):
     """Certainty first, then severity, confidence and what is explained."""
     certain = any(finding.id.startswith(name) for name in CERTAIN)
-    symptom = finding.id in SYMPTOMS
+    symptom = _symptom(finding)
     score = finding.confidence + 0.04 * len(finding.explains) - (0.3 if symptom else 0.0)
     return (certain, SEVERITIES.index(finding.severity) - (1 if symptom else 0), score)
+
+
+def _symptom(finding):
+    """A symptom that was mended by itself, and the training with it, is a cause."""
+    return finding.id in SYMPTOMS and (finding.proved or 0.0) < PROVED
 
 
 def _one_each(findings):

@@ -113,12 +113,13 @@ def activation_name(activation):
     if activation is None:
         return "linear"
     if isinstance(activation, keras.layers.Layer):
-        return _activation_of_layer(activation) or "unknown"
+        return activation_of_layer(activation) or "unknown"
     name = getattr(activation, "__name__", type(activation).__name__)
     return name if hasattr(keras.activations, name) else "unknown"
 
 
-def _activation_of_layer(layer):
+def activation_of_layer(layer):
+    """Returns the name of the activation of a layer, None if it has no such thing."""
     kind = type(layer).__name__
     if kind in ACTIVATION_LAYERS:
         return ACTIVATION_LAYERS[kind]
@@ -150,7 +151,7 @@ def _layer_facts(layer):
     facts = LayerFacts(
         name=layer.name,
         kind=kind,
-        activation=_activation_of_layer(layer),
+        activation=activation_of_layer(layer),
         trainable=bool(layer.trainable),
         parameters=int(sum(np.prod(w.shape) for w in layer.weights)),
     )
@@ -233,7 +234,7 @@ def _outputs(model, kind):
             if label in DROPOUTS and fact.dropout_after is None and fact.head is None:
                 fact.dropout_after = operation.name
                 continue
-            activation = _activation_of_layer(operation)
+            activation = activation_of_layer(operation)
             if activation is not None and activation != "linear" and found is None:
                 found = activation
                 fact.activation, fact.layer = activation, operation.name
@@ -258,7 +259,7 @@ def _guess_output(model):
     layers = flat_layers(model)
     for layer in reversed(layers):
         if main_kernel(layer) is not None:
-            activation = _activation_of_layer(layer) or "unknown"
+            activation = activation_of_layer(layer) or "unknown"
             kernel = main_kernel(layer)
             return OutputFacts(
                 "output",

@@ -16,6 +16,9 @@ import numpy as np
 # Budgets are in seconds of this process, so that a busy machine does not change a diagnosis.
 clock = time.process_time
 
+VALIDATIONS = 50  # of a long training
+ONE_BATCH = 2048  # validation rows that are measured at once
+
 # Callbacks that steer the training and write nothing.
 STEERING = (
     keras.callbacks.EarlyStopping,
@@ -102,6 +105,8 @@ class Trainer:
         self.callbacks = keras.callbacks.CallbackList(
             kept, add_history=False, add_progbar=False, model=model
         )
+        self.steered = bool(kept)
+        self.validate_every = max(1, program.epochs // VALIDATIONS)
         model.stop_training = False
         self.callbacks.on_train_begin()
 
@@ -161,7 +166,7 @@ class Trainer:
         logs = {name: float(value) for name, value in logs.items()}
         trace.loss.append(logs.pop("loss", math.nan))
         if trace.stopped != "nan":
-            logs.update(self._validate())
+            logs.update(self._validate(epoch))
         for name, value in logs.items():
             if name == "val_loss":
                 trace.val_loss.append(value)
@@ -184,14 +189,17 @@ class Trainer:
                 return_dict=True,
             )
 
-    def _validate(self):
-        if self.validation is None or not len(self.validation):
+    def _validate(self, epoch):
+        """Measures the validation rows, in a long training without callbacks not every time."""
+        held = self.validation
+        if held is None or not len(held) or (epoch % self.validate_every and not self.steered):
             return {}
         self.model.reset_metrics()
-        held = self.validation
-        logs = self.model.evaluate(
-            held.x, held.y, batch_size=max(self.batch_size, 256), verbose=0, return_dict=True
-        )
+        if len(held) <= ONE_BATCH:
+            logs = self.model.test_on_batch(held.x, held.y, return_dict=True)
+        else:
+            size = max(self.batch_size, 256)
+            logs = self.model.evaluate(held.x, held.y, batch_size=size, verbose=0, return_dict=True)
         self.model.reset_metrics()
         return {f"val_{name}": float(value) for name, value in logs.items()}
 

@@ -1,7 +1,12 @@
 """Reads activations and gradients by layer on a fixed batch, outside of the training step."""
 
 from kerasdnn import backend
-from kerasdnn.diagnosis.structure import _activation_of_layer, main_kernel
+from kerasdnn.diagnosis.structure import (
+    NORMALIZATIONS,
+    activation_of_layer,
+    flat_layers,
+    main_kernel,
+)
 
 import keras
 import numpy as np
@@ -33,7 +38,7 @@ class Watch:
 
     @staticmethod
     def _worth(layer):
-        activation = _activation_of_layer(layer)
+        activation = activation_of_layer(layer)
         return main_kernel(layer) is not None or activation not in (None, "linear")
 
     def activations(self):
@@ -43,13 +48,15 @@ class Watch:
         outputs = self.features(self._inputs(), training=False)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         last = self.model.layers[-1].name
-        found = {}
+        found, owner = {}, None
         for layer, output in zip(self.layers, outputs, strict=True):
             output = keras.tree.flatten(output)[0]  # of a layer that returns its state too
             value = np.asarray(keras.ops.convert_to_numpy(output), "float64")
-            found[layer.name] = activation_facts(
-                value, _activation_of_layer(layer), last=layer.name == last
-            )
+            facts = activation_facts(value, activation_of_layer(layer), last=layer.name == last)
+            if main_kernel(layer) is not None:
+                owner = layer.name
+            # An activation of its own belongs to the layer with weights before it.
+            found[owner or layer.name] = {**found.get(owner, {}), **_known(facts)}
         return found
 
     def _inputs(self):
@@ -71,13 +78,20 @@ class Watch:
         return loss, norms, weights
 
 
+def _known(facts):
+    return {name: value for name, value in facts.items() if value is not None}
+
+
 def kernels(model):
-    """Returns the kernels of a model by layer name, in order, those of nested models too."""
+    """Returns the trainable kernels of a model by layer name, in order; embeddings have none."""
+    trainable = {id(v) for v in model.trainable_variables}
     found = {}
-    for variable in model.trainable_variables:
-        parts = variable.path.split("/")
-        if len(variable.shape) >= 2 and parts[-1] in ("kernel", "embeddings", "depthwise_kernel"):
-            found["/".join(parts[:-1][-2:]) if len(parts) > 2 else parts[0]] = variable
+    for layer in flat_layers(model):
+        kernel = main_kernel(layer)
+        if kernel is None or id(kernel) not in trainable or hasattr(layer, "embeddings"):
+            continue
+        if type(layer).__name__ not in NORMALIZATIONS:
+            found[layer.name if layer.name not in found else kernel.path] = kernel
     return found
 
 

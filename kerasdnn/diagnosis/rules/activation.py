@@ -2,33 +2,37 @@
 
 from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
-from kerasdnn.diagnosis.plan import SATURATING, hidden_layers, recurrent
-from kerasdnn.diagnosis.structure import LINEAR_WEIGHTS, PASSIVE
+from kerasdnn.diagnosis.plan import SATURATING, hidden_layers, linear_stack, recurrent
 
 DEAD, SATURATED = 0.5, 0.5  # share of the units; share of the activations
 
 
 def linear(evidence):
     """A stack of layers without anything curved between them is one linear layer."""
-    model = evidence.model
-    hidden = hidden_layers(model)
-    stacked = [la for la in hidden if la.kind in LINEAR_WEIGHTS and la.kernel]
-    if not stacked or model.kind == "subclass":
+    stacked = linear_stack(evidence.model)
+    if not stacked:
         return []
-    curved = [la for la in hidden if not _is_linear(la)]
-    if curved:
-        return []
-    severity = "info" if judgement.learned(evidence) else "warning"
+    gain = judgement.gain(evidence, "curved")
+    severity, sure = "warning", 0.6
+    if judgement.learned(evidence) or (gain is not None and gain < 0.1):
+        severity, sure = "info", 0.2
+    elif gain is not None:
+        sure = min(0.95, 0.6 + gain)
     return [
         Finding(
             "act.linear",
             severity,
             f"Nothing curved stands between the {len(stacked) + 1} layers with weights: together "
             "they compute one linear function.",
-            evidence={"layers": [la.name for la in stacked], "activation": "linear"},
+            evidence={
+                "layers": [la.name for la in stacked],
+                "activation": "linear",
+                "gain_in_skill_with_relu": gain,
+            },
             location=stacked[0].name,
             remedy='activation="relu" in the hidden layers',
-            confidence=0.7,
+            confidence=sure,
+            proved=gain,
             change={
                 "kind": "activation",
                 "layers": [la.index for la in stacked],
@@ -37,14 +41,6 @@ def linear(evidence):
             recipe="activations",
         )
     ]
-
-
-def _is_linear(layer):
-    if layer.kind in PASSIVE:
-        return True
-    if layer.kind in LINEAR_WEIGHTS or layer.kind == "Activation":
-        return layer.activation in (None, "linear")
-    return False
 
 
 def dead(evidence):
@@ -108,6 +104,7 @@ def _share(evidence, table, name, threshold, text, line, activation):
             remedy=line,
             confidence=sure,
             stage="dynamics",
+            proved=gain,
             change={"kind": "activation", "layers": layers, "activation": activation},
             recipe="activations",
         )

@@ -9,7 +9,7 @@ FALLING = 0.04  # share of the loss that the last quarter of a training may stil
 def epochs(evidence):
     """Stopped while it was still getting better."""
     run = evidence.run
-    if run.nan is not None or not run.loss or run.reason == "callback":
+    if run.nan is not None or not run.loss or run.stopped_early:
         return []
     gain = judgement.gain(evidence, "epochs x4")
     falling = judgement.still_falling(judgement.loss_pieces(run))
@@ -136,13 +136,13 @@ def underfit(evidence):
     run, one = evidence.run, evidence.batch
     if not judgement.unwell(evidence) or one is None or run.skill is None or run.nan is not None:
         return []
-    if any(
-        (judgement.gain(evidence, name) or 0) >= 0.1 for name in evidence.trials if name != "base"
-    ):
+    wider = judgement.gain(evidence, "wider")
+    proved = wider is not None and wider >= 0.1
+    if not proved and judgement.best_gain(evidence) >= 0.1:
         return []
-    if judgement.still_falling(judgement.loss_pieces(run)) >= FALLING:
-        return []
-    if one.overfit_skill is None or one.overfit_skill >= judgement.LEARNED:
+    falling = judgement.still_falling(judgement.loss_pieces(run))
+    by_heart = one.overfit_skill is None or one.overfit_skill >= judgement.LEARNED
+    if not proved and (falling >= FALLING or by_heart):
         return []
     widths = [la.units for la in evidence.model.layers if la.kernel and la.units]
     narrow = min(widths[:-1], default=0)
@@ -155,19 +155,22 @@ def underfit(evidence):
     return [
         _finding(
             "fit.underfit",
-            "info",
-            "Neither all rows nor a single batch can be learned, at any rate: the network may be "
-            "too small.",
+            "warning" if proved else "info",
+            f"The network is too small: with {8 * narrow} units in its narrowest layer it learns."
+            if proved
+            else "Neither all rows nor a single batch can be learned, at any rate: the network "
+            "may be too small.",
             facts,
             "model",
             "more units in the hidden layers",
-            0.35,
+            min(0.9, 0.45 + wider) if proved else 0.3,
             {"kind": "widen", "factor": 8},
+            wider,
         )
     ]
 
 
-def _finding(name, severity, text, facts, location, line, confidence, change):
+def _finding(name, severity, text, facts, location, line, confidence, change, proved=None):
     return Finding(
         name,
         severity,
@@ -178,5 +181,6 @@ def _finding(name, severity, text, facts, location, line, confidence, change):
         confidence=confidence,
         stage="dynamics",
         change=change,
+        proved=proved,
         recipe="loss_not_converging",
     )

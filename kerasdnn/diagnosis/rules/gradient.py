@@ -36,8 +36,9 @@ def vanishing(evidence):
             facts,
             run.layers[0],
             'activation="relu", kernel_initializer="he_normal", BatchNormalization between layers',
-            0.85 if helped else 0.6,
+            min(0.95, 0.65 + helps) if helped else 0.6,
             {"kind": "all", "changes": _cures(evidence)},
+            helps,
         )
     ]
 
@@ -90,7 +91,7 @@ def exploding(evidence):
     ]
 
 
-def _finding(name, text, facts, location, line, confidence, change):
+def _finding(name, text, facts, location, line, confidence, change, proved=None):
     return Finding(
         name,
         "warning",
@@ -101,5 +102,6 @@ def _finding(name, text, facts, location, line, confidence, change):
         confidence=confidence,
         stage="dynamics",
         change=change,
+        proved=proved,
         recipe="gradients",
     )

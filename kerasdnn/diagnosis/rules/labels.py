@@ -18,7 +18,7 @@ def for_loss(evidence):
             continue
         if loss.name in SPARSE:
             found += _sparse(out, label)
-        if label.constant and label.rows > 1 and not found:
+        if label.constant and label.rows > 1 and loss.known and not found:
             text = f"All targets are {label.low:g}: there is nothing to tell apart."
             found.append(_finding("data.labels", text, {"distinct": 1}, 0.9))
     return found

@@ -43,15 +43,16 @@ def rows_mixed(evidence):
     batch = evidence.batch
     if batch is None or batch.loss is None:
         return []
-    if batch.batch_dependent is not None and batch.batch_dependent > 0.05:
+    sums = batch.column_sum
+    over_rows = sums is not None and 0.98 < sums[0] <= sums[1] < 1.02
+    if (batch.batch_dependent or 0.0) > 0.05 and over_rows:
         facts = {"change_of_an_output_without_its_batch": batch.batch_dependent}
-        if batch.row_sum is not None:
-            facts["row_sum"], facts["column_sum"] = list(batch.row_sum), list(batch.column_sum)
+        facts["row_sum"], facts["column_sum"] = list(batch.row_sum), list(sums)
         return [
             _finding(
                 "output.activation_loss",
-                "The output of a row depends on the other rows of its batch: a softmax or a sum "
-                "runs over the batch axis.",
+                "The outputs of a unit sum to 1 over the batch instead of over the classes: the "
+                "softmax runs over the wrong axis.",
                 facts,
                 "softmax(axis=-1)",
             )
@@ -72,7 +73,13 @@ def rows_mixed(evidence):
 
 
 def _own(evidence):
-    return evidence.model.own_loss and not evidence.model.own_step
+    """Whether the loss is the user's and judges single numbers; a contrast of rows is meant."""
+    model = evidence.model
+    if not model.own_loss or model.own_step or not evidence.labels:
+        return False
+    label, out = evidence.labels[0], model.outputs[0]
+    columns = label.shape[-1] if label.shape else 1
+    return columns == 1 and out.units == 1
 
 
 def _finding(name, text, facts, line):

@@ -66,16 +66,14 @@ def tried(evidence):
         found.append(
             _finding("lr.high", "warning", text, facts, min(0.95, 0.6 + lower), change, rate)
         )
-    elif base["nan"] and name_l is None:
-        pass
     if higher is not None and higher >= 0.1 and (lower is None or higher >= lower):
         factor = 10.0 if name_h == "rate x10" else 100.0
         facts = {"rate": rate, "skill": before, "skill_higher": evidence.trials[name_h]["skill"]}
         text = f"At {factor:g} times the learning rate the same number of steps learns more."
         change = {"factor": factor}
-        found.append(
-            _finding("lr.low", "warning", text, facts, min(0.9, 0.55 + higher), change, rate)
-        )
+        # At a usual rate it is rather the number of steps that is too small.
+        sure = min(0.9, 0.55 + higher) - (0.25 if abs(rate or 0) >= _usual(evidence) else 0.0)
+        found.append(_finding("lr.low", "warning", text, facts, sure, change, rate))
     return found
 
 

@@ -19,16 +19,20 @@ def curve(evidence):
     batch = evidence.batch
     expected = batch.expected_loss if batch is not None else None
     found = []
-    if len(pieces) >= 4 and pieces[-1] > 1.5 * abs(pieces[0]) + 1e-9:
+    grown = len(pieces) >= 4 and pieces[-1] > 1.5 * abs(pieces[0]) + 1e-9
+    if grown and not (evidence.model is not None and evidence.model.own_loss):
         facts = {"first": pieces[0], "last": pieces[-1]}
-        found.append(_finding("loss.oscillation", "The loss grows.", facts, 0.4))
+        found.append(_finding("loss.oscillation", "The loss grows.", facts, 0.4, "warning"))
     elif len(pieces) >= 6 and judgement.swings(pieces) > SWINGS and _wide(pieces):
         facts = {"share_upward": judgement.swings(pieces), "threshold": SWINGS}
         found.append(_finding("loss.oscillation", "The loss swings without a trend.", facts, 0.35))
     elif expected and abs(run.loss[-1] - expected) < 0.03 * expected and len(pieces) >= 3:
         facts = {"loss": run.loss[-1], "loss_of_a_constant_guess": expected}
         text = "The loss stays at what a constant guess gets: nothing is learned from the inputs."
-        found.append(_finding("loss.at_lnC", text, facts, 0.35))
+        stuck = batch.overfit_skill is not None and batch.overfit_skill < 0.5
+        facts["skill_one_batch"] = batch.overfit_skill
+        severity = "warning" if stuck and (run.skill or 0.0) < 0.05 else "info"
+        found.append(_finding("loss.at_lnC", text, facts, 0.35, severity))
     elif len(pieces) >= 4 and judgement.still_falling(pieces) < 0.02:
         facts = {"skill": run.skill, "loss": pieces[-1]}
         text = "The loss has stopped falling at a poor value."
@@ -60,10 +64,10 @@ def _nan(nan):
     )
 
 
-def _finding(name, text, facts, confidence):
+def _finding(name, text, facts, confidence, severity="info"):
     return Finding(
         name,
-        "warning",
+        severity,
         text,
         evidence={k: v for k, v in facts.items() if v is None or math.isfinite(v)},
         location="loss",
