@@ -1,5 +1,6 @@
 """From a finished run to its result: table, result.json, and with --save the published folder."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 from kerasdnn import catalog, console, results
+from kerasdnn.errors import InputError
 
 import numpy as np
 
@@ -98,6 +100,23 @@ def published_folder(name):
         checkout if checkout.name == "saved_models" and checkout.is_dir() else Path("saved_models")
     )
     return parent / name
+
+
+def find_model(run):
+    """Returns the path of the newest model of this recipe and data, or of the published one."""
+    for folder in sorted((Path(run.args.out) / run.name).glob("*/"), reverse=True):
+        result, model = folder / "result.json", folder / "model.keras"
+        if not (result.is_file() and model.is_file()):
+            continue
+        if json.loads(result.read_text())["data"]["name"] == run.dataset.name:
+            return model
+    published = published_folder(run.name) / "model.keras"
+    if run.dataset.name == run.spec.data and published.is_file():
+        return published
+    raise InputError(
+        f"{run.name} answers with a model that it trained on {run.dataset.name}; there is none in "
+        f"{run.args.out}. Train it first, with the same command without the question."
+    )
 
 
 def save(run, model, inputs):

@@ -85,17 +85,23 @@ class Run:
         if not self.progress and not self.rows:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def load(self, *, quick_limit=2000, **options):
+    def load(self, *, quick_limit=2000, task=None, **options):
         """Loads the data named by `--data`, prints their source, and returns the `Dataset`.
 
         Args:
             quick_limit: number of training samples under `--quick`.
+            task: "image", "text", "signal" or "pairs", what the recipe can use; None for any.
             **options: further arguments of `kerasdnn.data.load`.
         """
         from kerasdnn import data
 
         limit = quick_limit if self.quick else None
         self.dataset = data.load(self.args.data, limit=limit, **options)
+        if task is not None and self.dataset.task != task:
+            raise InputError(
+                f"{self.name} expects data of the task '{task}'; {self.dataset.name} is of the "
+                f"task '{self.dataset.task}'. See the tasks with: kerasdnn data list"
+            )
         self._header()
         return self.dataset
 
@@ -224,6 +230,19 @@ class Run:
 
             self.model = load_model(path)
         return self.model
+
+    def saved_model(self):
+        """Returns the model to answer with: of the newest run on these data, or the published one.
+
+        Raises:
+            InputError: if nothing was trained on these data yet.
+        """
+        from kerasdnn import publish
+        from kerasdnn.saving import load_model
+
+        path = publish.find_model(self)
+        self.say(f"model {path}")
+        return load_model(path)
 
     def leave(self):
         """Ends a story that only answered something, as with a recipe's own `--predict`."""

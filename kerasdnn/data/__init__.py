@@ -7,11 +7,16 @@ import importlib
 
 _HOMES = {
     "Dataset": "base",
+    "LengthBatches": "batches",
+    "Vocabulary": "text",
+    "tokenize": "text",
     "available": "catalog",
     "describe": "catalog",
+    "encode_texts": "text",
     "fetch": "catalog",
     "load": "catalog",
     "one_row_per_pronunciation": "cmudict",
+    "predict_by_length": "batches",
     "strip_stress": "cmudict",
     "validation_split": "splits",
 }

@@ -6,6 +6,11 @@ from kerasdnn.data.base import Dataset
 from kerasdnn.data.splits import objects
 
 HELD_OUT = 10  # one word in ten is for testing
+LETTERS = "abcdefghijklmnopqrstuvwxyz'-."
+ARPABET = tuple(
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W "  # noqa: SIM905
+    "Y Z ZH".split()
+)
 
 
 def load():

@@ -17,6 +17,7 @@ from kerasdnn.layers.regularization import DropPath, LayerScale
 from kerasdnn.layers.residual import BottleneckBlock, ResidualBlock
 from kerasdnn.layers.signals import RandomDrift, RandomRoll
 from kerasdnn.layers.squeeze_excite import SqueezeExcite
+from kerasdnn.layers.tokens import TokenEmbedding
 from kerasdnn.layers.transformer import TransformerEncoderBlock
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SqueezeExcite",
     "SwiGLU",
     "Swish",
+    "TokenEmbedding",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
     "TwoViews",

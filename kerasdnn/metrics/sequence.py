@@ -1,6 +1,7 @@
 """Error rates of predicted sequences of symbols, such as pronunciations."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -36,6 +37,27 @@ def edit_distance(reference, prediction, pad_id=0):
         row = ops.where((lengths > i)[:, None], new, row)
     distance = ops.take_along_axis(row, last, axis=1)[:, 0]
     return distance, lengths
+
+
+def nearest(reference, prediction, group):
+    """Picks of several right answers the one that is nearest to what was predicted.
+
+    Args:
+        reference: integers `(N, T)`, all the right answers.
+        prediction: integers `(N, S)`, the prediction repeated for each of its right answers.
+        group: integers `(N,)`, which rows belong to one prediction.
+
+    Returns:
+        NumPy integers, one row number for each group, in the order of the groups.
+
+    Example:
+    >>> nearest(np.array([[7, 8], [7, 9]]), np.array([[7, 9], [7, 9]]), [0, 0]).tolist()
+    [1]
+    """
+    distance = ops.convert_to_numpy(edit_distance(reference, prediction)[0])
+    order = np.lexsort((distance, group))
+    first = np.unique(np.asarray(group)[order], return_index=True)[1]
+    return order[first]
 
 
 def _lengths(sequences, pad_id):
