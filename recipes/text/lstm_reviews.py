@@ -76,7 +76,7 @@ def train(dataset, run, seed, texts, *, use_technique=True, kind=KINDS[-1]):
         )
         return model
 
-    model = run.fastest(compiled, *batches[0], batch_size=BATCH)
+    model = run.fastest(compiled, *batches[0], batch_size=BATCH, once=True)
     return model, run.fit(model, batches, epochs=epochs, label=kind, shuffle=False)
 
 

@@ -83,7 +83,7 @@ def train(dataset, run, seed, texts, *, use_technique=True):
         )
         return model
 
-    model = run.fastest(compiled, *batches[0], batch_size=BATCH)
+    model = run.fastest(compiled, *batches[0], batch_size=BATCH, once=True)
     label = "with positions" if use_technique else "without positions"
     return model, run.fit(model, batches, epochs=epochs, label=label, shuffle=False)
 
