@@ -4,12 +4,14 @@ from kerasdnn.pruning.channels import PruneResult, prune_channels
 from kerasdnn.pruning.lottery import Ticket, find_ticket
 from kerasdnn.pruning.masks import strip
 from kerasdnn.pruning.report import SparsityReport, sparsity_report
+from kerasdnn.pruning.timing import latency
 
 __all__ = [
     "PruneResult",
     "SparsityReport",
     "Ticket",
     "find_ticket",
+    "latency",
     "prune_channels",
     "sparsity_report",
     "strip",

@@ -89,18 +89,65 @@ def mean(trace, layer, path, args, kwargs, shapes):
     return Label(x.ids, x.zero, shapes[0])
 
 
-_SAME = """
-    MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
-    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GlobalAveragePooling1D
-    GlobalAveragePooling2D GlobalAveragePooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-    Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D UpSampling3D Resizing
-    Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout AlphaDropout
-    StochasticDepth DropPath Identity Swish ActivityRegularization Copy Masking
-""".split()
-_ACTIVATION = """
-    ReLU LeakyReLU ELU Activation Softmax Relu Relu6 Sigmoid Silu Gelu Tanh Softplus Elu Selu
-    HardSigmoid HardSilu Abs Square Sqrt Negative
-""".split()
+_SAME = [
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "Resizing",
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianDropout",
+    "AlphaDropout",
+    "StochasticDepth",
+    "DropPath",
+    "Identity",
+    "Swish",
+    "ActivityRegularization",
+    "Copy",
+    "Masking",
+]
+_ACTIVATION = [
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "Activation",
+    "Softmax",
+    "Relu",
+    "Relu6",
+    "Sigmoid",
+    "Silu",
+    "Gelu",
+    "Tanh",
+    "Softplus",
+    "Elu",
+    "Selu",
+    "HardSigmoid",
+    "HardSilu",
+    "Abs",
+    "Square",
+    "Sqrt",
+    "Negative",
+]
 
 RULES = {
     "Dense": rules.dense,

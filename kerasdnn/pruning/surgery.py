@@ -36,8 +36,7 @@ def _edited(model, config, edits):
 
 
 def _layers(model):
-    graph = getattr(model, "_functional", None)
-    return [*model.layers, *(graph._input_layers if graph is not None else [])]
+    return [*model.layers, *(tensor._keras_history.operation for tensor in model.inputs)]
 
 
 def _without_shapes(node):

@@ -132,7 +132,8 @@ class Trace:
 
     def _nested(self, model, path, inputs):
         graph = getattr(model, "_functional", None) or model
-        for layer, label in zip(graph._input_layers, inputs, strict=True):
+        for tensor, label in zip(graph.inputs, inputs, strict=True):
+            layer = tensor._keras_history.operation
             self.shared(f"{path}/{layer.name}", layer, label)
         return self.run(model, inputs, f"{path}/")
 
