@@ -1,5 +1,6 @@
 """JAX: gradients and device facts. XLA fuses batch normalization itself: no kernel to call."""
 
+import itertools
 import os
 
 from kerasdnn.backend.whole_loss import left_unchanged, whole_loss
@@ -82,3 +83,18 @@ def loss_gradients(model, x, y, sample_weight=None, training=False):
         whole_loss(model, x, y, sample_weight, training)  # no variable can be made in a scope
         loss, gradients = jax.value_and_grad(of)([v.value for v in variables])
     return float(loss), [np.array(g) for g in gradients]
+
+
+def peek_batch(arguments, count=1):
+    """Returns the next batch that a train function would take, and arguments that still yield it.
+
+    Args:
+        arguments: tuple, what `fit` calls `model.train_function` with.
+        count: batches that one call takes.
+
+    Returns:
+        The batch as the data source gives it, or None where it cannot be seen, and the arguments.
+    """
+    state, iterator = arguments
+    batches = list(itertools.islice(iterator, count))
+    return (batches[0] if batches else None), (state, iter(batches))

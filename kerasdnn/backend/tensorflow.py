@@ -100,3 +100,24 @@ def loss_gradients(model, x, y, sample_weight=None, training=False):
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
     # An embedding's gradient comes as the rows that were looked up.
     return float(loss), [np.array(tf.convert_to_tensor(g)) for g in gradients]
+
+
+def peek_batch(arguments, count=1):
+    """Returns the next batch that a train function would take, and arguments that still yield it.
+
+    Args:
+        arguments: tuple, what `fit` calls `model.train_function` with.
+        count: batches that one call takes.
+
+    Returns:
+        The batch as the data source gives it, or None where it cannot be seen, and the arguments.
+    """
+    (iterator,) = arguments
+    if not isinstance(iterator, tf.data.Iterator):  # one of tf.distribute
+        return None, arguments
+    batches = [batch for _, batch in zip(range(count), iterator)]
+    # With the same signature the train function need not be traced again.
+    again = tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=iterator.element_spec
+    )
+    return (batches[0] if batches else None), (iter(again),)

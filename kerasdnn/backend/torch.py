@@ -111,3 +111,17 @@ def loss_gradients(model, x, y, sample_weight=None, training=False):
         # Not `backward`: it would write into the parameters' own `grad`.
         gradients = torch.autograd.grad(loss, variables, allow_unused=True, materialize_grads=True)
     return loss.item(), [g.float().cpu().numpy() for g in gradients]
+
+
+def peek_batch(arguments, count=1):
+    """Returns the next batch that a train function would take, and arguments that still yield it.
+
+    Args:
+        arguments: tuple, what `fit` calls `model.train_function` with.
+        count: batches that one call takes.
+
+    Returns:
+        The batch as the data source gives it, or None where it cannot be seen, and the arguments.
+    """
+    (batches,) = arguments
+    return batches[0], arguments

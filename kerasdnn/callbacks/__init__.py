@@ -1,5 +1,7 @@
 """Callbacks for training: what it does, and what it should do."""
 
+from kerasdnn.callbacks.gradient_monitor import GradientMonitor
 from kerasdnn.callbacks.pruning import PruneToSparsity
+from kerasdnn.callbacks.training_doctor import TrainingDoctor
 
-__all__ = ["PruneToSparsity"]
+__all__ = ["GradientMonitor", "PruneToSparsity", "TrainingDoctor"]

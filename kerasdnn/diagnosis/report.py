@@ -74,6 +74,12 @@ class Report:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
 
+    def to_html(self, path):
+        """Writes the report as one page that needs no other file and no network."""
+        from kerasdnn.diagnosis.page import page
+
+        Path(path).write_text(page(self, self._headline()), encoding="utf-8")
+
     @classmethod
     def from_json(cls, text):
         """Returns the report that `to_json` wrote."""

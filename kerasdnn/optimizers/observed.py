@@ -240,13 +240,18 @@ class Observed(keras.optimizers.Optimizer):
 RATES = {"clip_rate": "clipped", "non_finite_rate": "non_finite"}
 
 
-def by_layer(statistics):
+def by_layer(statistics, layers=None):
     """Returns what `Observed.statistics` says of variables, for layers.
 
     Norms are those of all variables of a layer together; rates are the largest of its variables.
     "update_ratio" is that of the layer's largest variable, its kernel, because a bias starts at 0.
+
+    Args:
+        statistics: dictionary as `Observed.statistics` returns it.
+        layers: name of the layer of each variable. Default: its path without the last part.
     """
-    layers = [path.rpartition("/")[0] or path for path in statistics["path"]]
+    if layers is None:
+        layers = [path.rpartition("/")[0] or path for path in statistics["path"]]
     names = list(dict.fromkeys(layers))
     rows = [np.array([layer == name for layer in layers]) for name in names]
     result = {"layer": names, "steps": statistics["steps"]}
