@@ -31,6 +31,10 @@ class ResidualBlock(keras.layers.Layer):
         use_batch_norm: bool, without it the convolutions have a bias.
         fused_batch_norm: bool, whether normalization is `FusedBatchNormalization`, faster on
             TensorFlow and Torch, instead of `keras.layers.BatchNormalization`.
+        hidden_filters: int or None, channels of the first convolution, where they differ from
+            `filters`, as after `pruning.prune_channels`.
+        use_projection: bool, whether the shortcut has its 1 x 1 convolution also where the shape
+            stays.
         use_shortcut: bool, False gives the plain network to compare with; `drop_path` and
             `zero_init_last`, which would then erase the signal, have no effect.
         kernel_initializer: name or initializer of all convolutions.
@@ -68,10 +72,16 @@ class ResidualBlock(keras.layers.Layer):
         fused_batch_norm=False,
         use_shortcut=True,
         kernel_initializer="he_normal",
+        hidden_filters=None,
+        use_projection=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for name, value in (("filters", filters), ("strides", strides)):
+        self.hidden_filters = hidden_filters
+        self.use_projection = use_projection
+        hidden = filters if hidden_filters is None else hidden_filters
+        given = (("filters", filters), ("strides", strides), ("hidden_filters", hidden))
+        for name, value in given:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(
                     f"{type(self).__name__} expects {name} to be a positive int; received "
@@ -110,7 +120,9 @@ class ResidualBlock(keras.layers.Layer):
     def _make_convolutions(self):
         """Returns the convolutions of the branch, in order; the first one has the strides."""
         return [
-            self._make_convolution(self.filters, self.kernel_size, strides=self.strides),
+            self._make_convolution(
+                self.hidden_filters or self.filters, self.kernel_size, strides=self.strides
+            ),
             self._make_convolution(self.filters, self.kernel_size),
         ]
 
@@ -145,7 +157,8 @@ class ResidualBlock(keras.layers.Layer):
                 norm.build(shape)
         if self.gate is not None:
             self.gate.build(shape)
-        if self.use_shortcut and (self.strides != 1 or input_shape[-1] != shape[-1]):
+        changed = self.strides != 1 or input_shape[-1] != shape[-1]
+        if self.use_shortcut and (changed or self.use_projection):
             self.projection = self._make_convolution(shape[-1], 1, strides=self.strides)
             self.projection.build(input_shape)
             if not self.norm_first:
@@ -198,6 +211,8 @@ class ResidualBlock(keras.layers.Layer):
             "fused_batch_norm": self.fused_batch_norm,
             "use_shortcut": self.use_shortcut,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "hidden_filters": self.hidden_filters,
+            "use_projection": self.use_projection,
         }
 
 
@@ -212,9 +227,9 @@ class BottleneckBlock(ResidualBlock):
     Args:
         filters: int, channels of the narrow part.
         strides: int, of the middle convolution.
-        expansion: int, output channels for each of the narrow part.
+        expansion: number, output channels for each of the narrow part.
         groups: int, groups of the middle convolution; it must divide `filters`.
-        **kwargs: as for `ResidualBlock`.
+        **kwargs: as for `ResidualBlock`, but for `hidden_filters`.
 
     Input shape: `(B, H, W, C)`.
     Output shape: `(B, ceil(H / strides), ceil(W / strides), filters * expansion)`.
@@ -243,7 +258,7 @@ class BottleneckBlock(ResidualBlock):
             self._make_convolution(
                 self.filters, self.kernel_size, strides=self.strides, groups=self.groups
             ),
-            self._make_convolution(self.filters * self.expansion, 1),
+            self._make_convolution(round(self.filters * self.expansion), 1),
         ]
 
     def get_config(self):

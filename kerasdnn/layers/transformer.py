@@ -26,9 +26,11 @@ class TransformerBlock(keras.layers.Layer):
         activation="gelu",
         norm_first=True,
         drop_path=0.0,
+        key_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.key_dim = key_dim
         for name, number in (("num_heads", num_heads), ("mlp_dim", mlp_dim)):
             if not isinstance(number, int) or number <= 0:
                 raise ValueError(
@@ -54,13 +56,15 @@ class TransformerBlock(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "norm_first": self.norm_first,
             "drop_path": self.drop_path,
+            "key_dim": self.key_dim,
         }
 
     def _make_attention(self, name, shape, memory_shape):
-        check_heads(type(self).__name__, self.num_heads, shape[-1])
+        if self.key_dim is None:
+            check_heads(type(self).__name__, self.num_heads, shape[-1])
         attention = Attention(
             self.num_heads,
-            shape[-1] // self.num_heads,
+            self.key_dim or shape[-1] // self.num_heads,
             dropout=self.dropout,
             dtype=self.dtype_policy,
             name=name,
@@ -134,6 +138,7 @@ class TransformerEncoderBlock(TransformerBlock):
         activation: of the MLP. Defaults to "gelu".
         norm_first: bool. Defaults to True.
         drop_path: float, share of samples that skip a whole branch in training. Defaults to 0.0.
+        key_dim: int or None, width of a head; None is `D / num_heads`.
 
     Call arguments:
         x: the tokens.
