@@ -12,7 +12,7 @@ def read_losses(model, count):
     """Returns the `LossFacts` of each output, None where there is none."""
     given = getattr(model, "loss", None)
     if isinstance(given, dict):
-        names = list(getattr(model, "output_names", [])) or list(given)
+        names = list(getattr(model, "output_names", None) or given)
         items = [given.get(name) for name in names]
     elif isinstance(given, list | tuple):
         items = list(given)

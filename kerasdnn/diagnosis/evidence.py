@@ -27,6 +27,7 @@ class Dynamics:
     gradient_norm_by_layer: list = dataclasses.field(default_factory=list)
     weight_norm_by_layer: list = dataclasses.field(default_factory=list)
     update_ratio_by_layer: list = dataclasses.field(default_factory=list)  # |step| / |weight|
+    moved: list = dataclasses.field(default_factory=list)  # |end - start| / |start|, by layer
     dead_share_by_layer: list = dataclasses.field(default_factory=list)  # units never active
     saturated_share_by_layer: list = dataclasses.field(default_factory=list)
     activation_std_by_layer: list = dataclasses.field(default_factory=list)

@@ -14,7 +14,7 @@ from kerasdnn.diagnosis.skill import model_skill
 from kerasdnn.diagnosis.summary import curves, find_nan, layers, summary
 from kerasdnn.diagnosis.training import State, Trainer, caller_untouched, clock
 from kerasdnn.diagnosis.trials import Trials
-from kerasdnn.diagnosis.watch import Watch
+from kerasdnn.diagnosis.watch import Watch, moved
 from kerasdnn.errors import InputError
 
 import keras
@@ -245,7 +245,7 @@ class _Doctor:
         run = e.run = Dynamics(epochs_planned=self.program.epochs, steps_per_epoch=trainer.steps())
         run.layers = list(self.watch.kernels)
         marks = _marks(self.program.epochs)
-        previous = self._observe(run, 0.0, None)
+        previous = start = self._observe(run, 0.0, None)
         began = clock()
 
         def at_epoch(epoch):
@@ -256,6 +256,7 @@ class _Doctor:
         deadline = began + seconds
         trace = trainer.run(self.program.epochs, deadline, at_epoch=at_epoch)
         self.base_seconds = clock() - began
+        run.moved = moved(start, self.watch.kernels)
         run.loss, run.val_loss, run.metrics = trace.loss, trace.val_loss, trace.metrics
         run.rate, run.step_loss = trace.rate, trace.step_loss
         run.stopped_early, run.reason = bool(trace.stopped), trace.stopped

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 LEARNED = 0.8  # skill from which a training is well
-HARDLY = 0.2  # skill below which next to nothing was learned
+HALF_WAY = 0.5  # skill from which a training works, if not well
+HELPS, DECISIVE = 0.1, 0.25  # gain in skill that counts, and that counts for one that works
 
 
 def learned(evidence):
@@ -25,9 +26,19 @@ def unwell(evidence):
         return False
     if run.nan is not None:
         return True
-    if run.skill is not None:
+    if run.skill is not None and _measured_by_skill(evidence.model):
         return run.skill < LEARNED
-    return bool(run.loss) and not improved(run.loss)
+    return len(run.loss) > 1 and not improved(run.loss)
+
+
+def _measured_by_skill(model):
+    """Whether what the loss wants is what skill measures; of a user's own loss nobody knows."""
+    if model is None:
+        return True
+    return not model.own_loss and all(
+        loss is not None and loss.known and loss.name != "cosine_similarity"
+        for loss in model.losses
+    )
 
 
 def improved(loss, share=0.02):
@@ -96,6 +107,16 @@ def gain(evidence, name):
 def _above_zero(skill):
     # Below zero a skill says "worse than a constant", and how much worse says nothing.
     return max(skill, 0.0) if skill is not None else 0.0
+
+
+def severity(evidence, gain):
+    """Returns how much a change matters that brings so much skill.
+
+    A training that works half-way is not faulty because another would do a little better.
+    """
+    base = evidence.trials.get("base") or {}
+    half_way = (base.get("skill") or 0.0) >= HALF_WAY
+    return "warning" if gain is not None and gain >= (DECISIVE if half_way else HELPS) else "info"
 
 
 def best_gain(evidence):

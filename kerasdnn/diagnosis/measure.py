@@ -121,7 +121,7 @@ def _classes(facts, values, held):
 def read_inputs(model, rows, validation=None):
     """Returns the `InputFacts` of each input array."""
     arrays = keras.tree.flatten(rows.x)
-    names = list(getattr(model, "input_names", [])) if model is not None else []
+    names = list(getattr(model, "input_names", None) or [])
     facts = []
     for index, array in enumerate(arrays):
         name = names[index] if index < len(names) else f"input {index}"

@@ -40,6 +40,9 @@ def wanted_trials(evidence, trials, epochs, steps):
     higher, lower = judgement.gain(seen, "rate x10"), judgement.gain(seen, "rate /10")
     if higher is not None and (higher > 0.05 or (base["skill"] or 0.0) <= 0.05):
         yield "rate x100", run(trials.rate, 100.0, epochs, steps)
+    further = judgement.gain(seen, "rate x100")
+    if further is not None and further < 0.1 and max(seen.run.moved, default=1.0) < 0.02:
+        yield "rate x1000", run(trials.rate, 1000.0, epochs, steps)
     if base["nan"] or (lower is not None and lower > 0.05):
         yield "rate /100", run(trials.rate, 0.01, epochs, steps)
     if seen.run.finished:

@@ -165,6 +165,8 @@ def _as_array(value):
     if hasattr(value, "detach"):  # a Torch tensor may ask for a gradient
         value = value.detach().cpu()
     array = np.asarray(value)
+    if array.dtype == "float64":  # as fit casts it
+        array = array.astype("float32")
     return array[None] if array.ndim == 0 else array
 
 

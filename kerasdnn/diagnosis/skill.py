@@ -13,7 +13,7 @@ def skill(prediction, y, kind, *, logits=False):
     """Returns the skill of predictions `(N, ...)` on targets of a `LabelFacts.kind`, or None.
 
     Classes: the better of accuracy beyond the largest class and mean recall beyond chance.
-    Numbers: R squared, the mean over the targets.
+    Numbers: R squared of all targets together.
     """
     prediction = np.asarray(prediction, "float64")
     y = np.asarray(y)
@@ -34,12 +34,10 @@ def _r_squared(prediction, y):
     prediction = prediction.reshape(len(prediction), -1)
     if prediction.shape[1] != y.shape[1]:
         return None
-    variance = y.var(axis=0)
-    keep = variance > 1e-12
-    if not keep.any():
+    variance = float(y.var(axis=0).sum())
+    if variance < 1e-12:
         return None
-    error = ((prediction - y) ** 2).mean(axis=0)
-    return float(np.mean(1 - error[keep] / variance[keep]))
+    return 1 - float(((prediction - y) ** 2).mean(axis=0).sum()) / variance
 
 
 def _multi_label(prediction, y, logits):

@@ -222,7 +222,7 @@ def _single(operation):
 def _outputs(model, kind):
     if kind == "subclass":
         return [_guess_output(model)]
-    names = list(getattr(model, "output_names", [])) or ["output"]
+    names = list(getattr(model, "output_names", None) or ["output"])
     tensors = keras.tree.flatten(model.outputs)
     facts = []
     for name, tensor in zip(names, tensors, strict=False):

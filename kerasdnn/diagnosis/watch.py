@@ -95,6 +95,15 @@ def kernels(model):
     return found
 
 
+def moved(start, kernels):
+    """Returns by layer how far the weights are from where they started, relative to their size."""
+    return [
+        float(np.linalg.norm(keras.ops.convert_to_numpy(variable) - start[name]))
+        / (float(np.linalg.norm(start[name])) or 1.0)
+        for name, variable in kernels.items()
+    ]
+
+
 def activation_facts(value, activation, *, last=False):
     """Returns the statistics of a layer's output `(N, ..., C)`."""
     if not np.all(np.isfinite(value)):

@@ -58,7 +58,7 @@ def network(optimizer, hidden=32, loss="binary_crossentropy"):
 
 
 def test_rate_too_low_is_told_from_a_plateau():
-    report = diagnose(program(network(sgd(1e-4)), *two_classes(), epochs=15))
+    report = diagnose(program(network(sgd(1e-5)), *two_classes(), epochs=15))
     assert report.top.id in ("lr.low", "fit.epochs"), str(report)
     assert report.top.at_least("warning")
     assert report.curves["loss"]

@@ -48,6 +48,7 @@ DATA = (
 )
 DYNAMICS = (
     rate.tried,
+    rate.hardly_moved,
     fit.epochs,
     fit.batch,
     fit.overfit,

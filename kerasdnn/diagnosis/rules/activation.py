@@ -17,7 +17,7 @@ def linear(evidence):
     if judgement.learned(evidence) or (gain is not None and gain < 0.1):
         severity, sure = "info", 0.2
     elif gain is not None:
-        sure = min(0.95, 0.6 + gain)
+        severity, sure = judgement.severity(evidence, gain), min(0.95, 0.6 + gain)
     return [
         Finding(
             "act.linear",
@@ -97,7 +97,7 @@ def _share(evidence, table, name, threshold, text, line, activation):
     return [
         Finding(
             name,
-            "warning",
+            "info" if (run.skill or 0.0) >= judgement.HALF_WAY else "warning",
             f"In '{where}', {best:.0%} {text}",
             evidence={"share": best, "threshold": threshold, "epoch": at},
             location=where,

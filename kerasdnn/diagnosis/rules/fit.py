@@ -30,7 +30,7 @@ def epochs(evidence):
     elif falling < FALLING and not (planned <= 2 and not well):
         return []
     helped = gain is not None and gain >= 0.1
-    severity = "warning" if helped and not well else "info"
+    severity = "info" if well else judgement.severity(evidence, gain)
     sure = min(0.85, 0.5 + gain) if helped else (0.3 if not well else 0.1)
     if helped and steps < 200:
         sure = min(0.95, sure + 0.1)
@@ -155,7 +155,7 @@ def underfit(evidence):
     return [
         _finding(
             "fit.underfit",
-            "warning" if proved else "info",
+            judgement.severity(evidence, wider),
             f"The network is too small: with {8 * narrow} units in its narrowest layer it learns."
             if proved
             else "Neither all rows nor a single batch can be learned, at any rate: the network "

@@ -31,6 +31,7 @@ def vanishing(evidence):
     return [
         _finding(
             "grad.vanish",
+            "info" if (run.skill or 0.0) >= judgement.HALF_WAY else "warning",
             "The gradient fades on its way to the first layers"
             + (": nothing of it arrives." if zero else f" to {ratios[0]:.1g} of that of the last."),
             facts,
@@ -81,6 +82,7 @@ def exploding(evidence):
     return [
         _finding(
             "grad.explode",
+            "warning",
             f"The gradient norm reaches {largest:.3g}.",
             {"largest": largest, "threshold": LARGE, "at_start": max(start) if start else None},
             run.layers[index],
@@ -91,10 +93,10 @@ def exploding(evidence):
     ]
 
 
-def _finding(name, text, facts, location, line, confidence, change, proved=None):
+def _finding(name, severity, text, facts, location, line, confidence, change, proved=None):
     return Finding(
         name,
-        "warning",
+        severity,
         text,
         evidence=facts,
         location=location,

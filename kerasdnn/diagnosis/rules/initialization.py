@@ -54,7 +54,7 @@ def scale(evidence):
     if odd is None or worst < 2.2 or odd.kernel_std == 0:
         return []
     helped = gain is not None and gain >= 0.1
-    severity = "warning" if helped else "info"
+    severity = judgement.severity(evidence, gain)
     facts = {
         "std": odd.kernel_std,
         "expected_std": odd.kernel_expected_std,

@@ -9,6 +9,7 @@ from kerasdnn.diagnosis.finding import Finding
 ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adagrad", "Muon")
 TOO_HIGH = {"adaptive": 0.3, "plain": 5.0}
 TOO_LOW = 1e-7
+MOVED, SLOPE = 0.02, 1e-4  # of the size of the weights: way, and gradient at the start
 
 
 def values(evidence):
@@ -55,7 +56,7 @@ def tried(evidence):
     found = []
     rate = evidence.model.optimizer.rate
     lower, name_l = _best(evidence, ("rate /10", "rate /100"))
-    higher, name_h = _best(evidence, ("rate x10", "rate x100"))
+    higher, name_h = _best(evidence, ("rate x10", "rate x100", "rate x1000"))
     before = base["skill"]
     if lower is not None and lower >= 0.1 and (higher is None or lower > higher):
         factor = 0.1 if name_l == "rate /10" else 0.01
@@ -64,17 +65,52 @@ def tried(evidence):
         text = f"At {factor:g} times the learning rate the same training learns."
         change = {"factor": factor}
         found.append(
-            _finding("lr.high", "warning", text, facts, min(0.95, 0.6 + lower), change, rate)
+            _finding(
+                "lr.high",
+                judgement.severity(evidence, lower),
+                text,
+                facts,
+                min(0.95, 0.6 + lower),
+                change,
+                rate,
+            )
         )
     if higher is not None and higher >= 0.1 and (lower is None or higher >= lower):
-        factor = 10.0 if name_h == "rate x10" else 100.0
+        factor = float(name_h.removeprefix("rate x"))
         facts = {"rate": rate, "skill": before, "skill_higher": evidence.trials[name_h]["skill"]}
         text = f"At {factor:g} times the learning rate the same number of steps learns more."
         change = {"factor": factor}
         # At a usual rate it is rather the number of steps that is too small.
         sure = min(0.9, 0.55 + higher) - (0.25 if abs(rate or 0) >= _usual(evidence) else 0.0)
-        found.append(_finding("lr.low", "warning", text, facts, sure, change, rate))
+        found.append(
+            _finding(
+                "lr.low", judgement.severity(evidence, higher), text, facts, sure, change, rate
+            )
+        )
     return found
+
+
+def hardly_moved(evidence):
+    """Weights that end where they started, though there is a gradient to follow."""
+    run = evidence.run
+    if not run.moved or not judgement.unwell(evidence) or run.nan is not None:
+        return []
+    slopes = [
+        g / (w or 1.0)
+        for g, w in zip(run.gradient_norm_by_layer[0], run.weight_norm_by_layer[0], strict=True)
+        if g is not None
+    ]
+    furthest, steepest = max(run.moved), max(slopes, default=0.0)
+    if furthest > MOVED or steepest < SLOPE or not evidence.model or not evidence.model.optimizer:
+        return []
+    facts = {
+        "rate": evidence.model.optimizer.rate,
+        "weights_moved_by": furthest,
+        "threshold": MOVED,
+        "skill": run.skill,
+    }
+    text = f"In the whole training the weights have moved by {furthest:.2%} of their size."
+    return [_finding("lr.low", "warning", text, facts, 0.65, {"factor": 100.0}, facts["rate"])]
 
 
 def _best(evidence, names):

@@ -44,6 +44,7 @@ def strong(evidence):
                 f"Dropout({max(0.1, min(rates) / 2):.2g})",
                 min(0.9, 0.5 + without),
                 {"kind": "dropout", "rate": 0.1},
+                judgement.severity(evidence, without),
             )
         )
     elif rates and max(rates) >= 0.75 and judgement.unwell(evidence):
@@ -77,15 +78,16 @@ def strong(evidence):
                 "kernel_regularizer=keras.regularizers.L2(1e-4)",
                 min(0.95, 0.6 + without),
                 {"kind": "penalty", "factor": 0.01},
+                judgement.severity(evidence, without),
             )
         )
     return found
 
 
-def _finding(text, facts, location, line, confidence, change):
+def _finding(text, facts, location, line, confidence, change, severity="warning"):
     return Finding(
         "reg.strong",
-        "warning",
+        severity,
         text,
         evidence=facts,
         location=location,

@@ -58,7 +58,7 @@ def _grade(evidence, item, helps):
         return "info", 0.15
     if helps is not None:
         if helps >= 0.1:
-            return "warning", min(0.97, 0.65 + helps)
+            return judgement.severity(evidence, helps), min(0.97, 0.65 + helps)
         return "info", 0.2
     low, high = item.feature_std_low or 0.0, item.feature_std_high or 0.0
     uneven = high / low if low else 1.0
@@ -84,7 +84,7 @@ def targets(evidence):
         elif helps is not None:
             facts["gain_in_skill_when_scaled"] = helps
             if helps >= 0.1:
-                severity, sure = "warning", min(0.95, 0.6 + helps)
+                severity, sure = judgement.severity(evidence, helps), min(0.95, 0.6 + helps)
         elif evidence.run is None and max(label.std, abs(label.mean)) >= 50:
             severity, sure = "warning", 0.5
         found.append(
