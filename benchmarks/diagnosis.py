@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import comparators, programs
-from kerasdnn.console import print_table
+from kerasdnn.console import number, print_table
 from kerasdnn.diagnosis import diagnose, repair
 from kerasdnn.diagnosis.judgement import LEARNED
 
@@ -42,6 +42,7 @@ def main(argv=None):
     parser.add_argument("--repair", action="store_true", help="also apply and verify remedies")
     parser.add_argument("--seconds", type=float, default=40.0, help="budget of one diagnosis")
     parser.add_argument("--out", type=Path, help="JSON file with all runs")
+    parser.add_argument("--markdown", type=Path, help="page with the tables, for the docs")
     args = parser.parse_args(argv)
     cases = [
         c for c in programs.load(*args.family).values() if not args.only or c.name in args.only
@@ -60,7 +61,31 @@ def main(argv=None):
         data = {"runs": runs, "tables": tables, "best_known": BEST_KNOWN}
         data["backend"] = keras.backend.backend()
         args.out.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(page(tables, args), encoding="utf-8")
     return 0
+
+
+def page(tables, args):
+    """Returns the tables as a page of the docs."""
+    lines = [
+        "# How often the doctor is right",
+        "",
+        f"Written by `benchmarks/diagnosis.py`, {args.seeds} seeds on Keras' "
+        f"{keras.backend.backend()} backend. Published faulty programs are re-created from their "
+        "facts; synthetic ones are healthy programs with one thing changed; healthy ones look like "
+        "faults and must get no warning.",
+        "",
+        "Best known: " + "; ".join(f"{name} {value}" for name, value in BEST_KNOWN.items()) + ".",
+    ]
+    for title, rows in tables.items():
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        lines += ["", f"## {title.capitalize()}", "", "| " + " | ".join(columns) + " |"]
+        lines.append("|" + " --- |" * len(columns))
+        for row in rows:
+            cells = [number(row.get(column), 3) for column in columns]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def one(case, seed, args):

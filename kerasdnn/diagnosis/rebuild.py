@@ -24,25 +24,28 @@ STRUCTURAL = (
     "widen",
     "unfreeze",
 )
+KEEPS_WEIGHTS = ("dropout", "penalty", "norm_momentum", "unfreeze", "remove")
 
 
 def changed_model(model, change):
-    """Returns a compiled model like the given one, with one change made and fresh weights."""
+    """Returns a compiled model like the given one, with one change made.
+
+    The weights stay, which may be trained ones, unless the change is about them.
+    """
     kind = change["kind"]
     optimizer, loss = fresh_optimizer(model.optimizer, change), change.get("loss")
-    if kind in STRUCTURAL:
-        new = _rebuilt(model, change)
-    elif model_kind(model) == "subclass":
+    if model_kind(model) == "subclass":
         new = model  # its build function has just made it
     else:
-        new = _rebuilt(model, {"kind": "none"})
+        new = _rebuilt(model, change if kind in STRUCTURAL else {"kind": "none"})
+        if kind not in STRUCTURAL or kind in KEEPS_WEIGHTS:
+            _carry_weights(model, new)
     compile_like(new, model, optimizer, loss if kind in ("loss", "head") else None)
     return new
 
 
 def compile_like(new, model, optimizer, loss=None):
     """Compiles `new` as `model` is, with this optimizer and, if given, another loss."""
-    options = {"loss_weights": getattr(model, "_loss_weights", None)}
     try:
         config = model.get_compile_config() or {}
     except (NotImplementedError, TypeError, ValueError):
@@ -55,8 +58,19 @@ def compile_like(new, model, optimizer, loss=None):
             metrics = None
     given = model.loss if loss is None else loss
     jit = config.get("jit_compile", "auto")
-    options = {k: v for k, v in options.items() if v is not None}
-    new.compile(optimizer=optimizer, loss=given, metrics=metrics, jit_compile=jit, **options)
+    new.compile(
+        optimizer=optimizer,
+        loss=given,
+        loss_weights=config.get("loss_weights"),
+        metrics=metrics,
+        jit_compile=jit,
+    )
+
+
+def _carry_weights(model, new):
+    old, fresh = model.get_weights(), new.get_weights()
+    if [w.shape for w in old] == [w.shape for w in fresh]:
+        new.set_weights(old)
 
 
 def fresh_optimizer(optimizer, change=None):
@@ -232,7 +246,7 @@ def edited(layer, plan):
 def _adapted(layer, new):
     """An adapted `Normalization` carries its statistics in weights, not in its configuration."""
     if type(layer).__name__ == "Normalization" and layer.built and layer.weights:
-        new.build(layer._build_input_shape if hasattr(layer, "_build_input_shape") else None)
+        new.build_from_config(layer.get_build_config())
         store = {}
         layer.save_own_variables(store)
         new.load_own_variables({k: keras.ops.convert_to_numpy(v) for k, v in store.items()})
