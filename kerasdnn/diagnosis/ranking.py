@@ -56,6 +56,7 @@ EXPLAINS = {
     "reg.dropout_out": (*STUCK, "reg.strong"),
     "arch.frozen": (*STUCK, "lr.low"),
 }
+PARTIAL = 0.5  # share of the best gain below which a change only eases
 PROVED = 0.1  # gain in skill from which a change is taken to have mended the training
 CERTAIN = ("program.", "data.nan", "data.shape")
 
@@ -70,12 +71,19 @@ def rank(findings, evidence):
     ids = {finding.id for finding in findings}
     for finding in findings:
         finding.explains = [name for name in EXPLAINS.get(finding.id, ()) if name in ids]
+    best = max((finding.proved or 0.0 for finding in findings), default=0.0)
+    for finding in findings:
+        eases = finding.proved is not None and finding.proved < PARTIAL * best
+        if finding.severity == "warning" and eases:  # another change mends the training
+            finding.severity = "info"
     findings.sort(key=_weight, reverse=True)
     for position, finding in enumerate(findings):
         stronger = [
             other
             for other in findings[:position]
-            if finding.id in other.explains and other.at_least("warning")
+            if finding.id in other.explains
+            and other.at_least("warning")
+            and (finding.proved is None or (other.proved or 1.0) >= finding.proved - PROVED)
         ]
         hard = finding.severity == "error" and not _symptom(finding)
         if stronger and finding.at_least("warning") and not hard:
@@ -89,7 +97,10 @@ def _weight(finding):
     """Certainty first, then severity, confidence and what is explained."""
     certain = any(finding.id.startswith(name) for name in CERTAIN)
     symptom = _symptom(finding)
-    score = finding.confidence + 0.04 * len(finding.explains) - (0.3 if symptom else 0.0)
+    sure = finding.confidence
+    if (finding.proved or 0.0) >= PROVED:  # measured, not guessed; the confidence breaks near ties
+        sure = finding.proved + 0.3 * finding.confidence
+    score = sure + 0.04 * len(finding.explains) - (0.3 if symptom else 0.0)
     return (certain, SEVERITIES.index(finding.severity) - (1 if symptom else 0), score)
 
 

@@ -58,12 +58,12 @@ def build(hp=None, input_shape=(8, 8, 1), classes=10, **spoil):
 
 def program(data, *, epochs=EPOCHS, **spoil):
     """Returns the training, spoiled in the named way."""
-    x, y = data
+    shape, classes = data[0].shape[1:], int(data[1].max()) + 1
     fit = {"batch_size": BATCH, "epochs": epochs}
-    return Program(lambda: build(None, x.shape[1:], int(y.max()) + 1, **spoil), x, y, fit)
+    return Program(lambda: build(None, shape, classes, **spoil), *data, fit)
 
 
-# --- Causes: how each one spoils the training, and the findings that name it ----------------------
+# --- Causes: how each one spoils the training, and the findings that name it ---------------------
 def too_large(data):
     """Gives pixels from 0 to 2,550."""
     return data[0] * np.float32(LARGE), data[1]
@@ -148,7 +148,7 @@ def evaluate(model, x, y):
 
 
 def treated_like(fixed, made, x):
-    """Returns test images as the remedy scaled the training images: one shift, one factor."""
+    """Returns test images as the remedy scaled the training images."""
     return (x - made.x.mean()) * (fixed.x.std() / made.x.std()) + fixed.x.mean()
 
 
@@ -179,7 +179,7 @@ def main(run):
             report = diagnose(made, seconds=seconds)
             model, history, done, fixed = mended(made, cause, report, 3 * seconds)
             after = evaluate(model, treated_like(fixed, made, x), y_test)
-            found = report.top.id if report.top else "nothing"
+            found = report.top.id if report.top else "no finding"
             run.say(f"{cause}: {found}; {'; '.join(done) or 'no remedy'}")
             good = after >= healthy_accuracy - REPAIRED or after >= before + GAINED
             cells = {"before": before, "after": after, "named": float(found in right.split())}
@@ -195,9 +195,9 @@ def main(run):
     def together(repaired):
         def once(seed):
             cells = [run.rows[cause].columns[run.seeds.index(seed)] for cause in causes]
-            values = [run.rows[cause].values[run.seeds.index(seed)] for cause in causes]
-            if not repaired:
-                values = [cell["before"] >= healthy_accuracy - REPAIRED for cell in cells]
+            values = [cell["before"] >= healthy_accuracy - REPAIRED for cell in cells]
+            if repaired:
+                values = [run.rows[cause].values[run.seeds.index(seed)] for cause in causes]
             mean = {key: float(np.mean([cell[key] for cell in cells])) for key in cells[0]}
             model = train(program(data), use_technique=False)[0] if repaired else None
             return Trial(float(np.mean(values)), model, columns=mean)

@@ -46,6 +46,7 @@ def epochs(evidence):
             f"epochs={4 * planned}",
             sure,
             {"kind": "epochs", "factor": 4.0},
+            gain,
         )
     ]
 

@@ -74,6 +74,7 @@ def scale(evidence):
             remedy='kernel_initializer="he_normal"',
             confidence=min(0.9, 0.55 + gain) if helped else 0.2,
             stage="dynamics" if helped else "data",
+            proved=gain,
             change={"kind": "initializer", "layers": _all_kernels(evidence)},
             recipe="initializers",
         )

@@ -73,6 +73,7 @@ def tried(evidence):
                 min(0.95, 0.6 + lower),
                 change,
                 rate,
+                lower,
             )
         )
     if higher is not None and higher >= 0.1 and (lower is None or higher >= lower):
@@ -80,13 +81,13 @@ def tried(evidence):
         facts = {"rate": rate, "skill": before, "skill_higher": evidence.trials[name_h]["skill"]}
         text = f"At {factor:g} times the learning rate the same number of steps learns more."
         change = {"factor": factor}
-        # At a usual rate it is rather the number of steps that is too small.
-        sure = min(0.9, 0.55 + higher) - (0.25 if abs(rate or 0) >= _usual(evidence) else 0.0)
-        found.append(
-            _finding(
-                "lr.low", judgement.severity(evidence, higher), text, facts, sure, change, rate
-            )
-        )
+        sure, proved = min(0.9, 0.55 + higher), higher
+        longer = judgement.gain(evidence, "epochs x4")
+        if abs(rate or 0) >= _usual(evidence) and longer is not None and longer >= 0.5 * higher:
+            # At a usual rate it is rather the number of steps that is too small.
+            sure, proved = sure - 0.25, min(higher, longer) - 0.05
+        severity = judgement.severity(evidence, higher)
+        found.append(_finding("lr.low", severity, text, facts, sure, change, rate, proved))
     return found
 
 
@@ -127,10 +128,12 @@ def _jumps(evidence):
 
 
 def _usual(evidence):
-    return 1e-3 if evidence.model.optimizer.name in ADAPTIVE else 0.01
+    """Returns the rate that one would start with."""
+    name = evidence.model.optimizer.name
+    return {"Adadelta": 0.1}.get(name, 1e-3 if name in ADAPTIVE else 0.01)
 
 
-def _finding(name, severity, text, facts, confidence, change, rate=None):
+def _finding(name, severity, text, facts, confidence, change, rate=None, proved=None):
     new = change.get("rate") or (rate or 0.0) * change.get("factor", 1.0)
     return Finding(
         name,
@@ -142,6 +145,7 @@ def _finding(name, severity, text, facts, confidence, change, rate=None):
         confidence=confidence,
         stage="dynamics" if "factor" in change else "structure",
         change={"kind": "optimizer", **change},
+        proved=proved,
         recipe="loss_not_converging",
     )
 

@@ -45,6 +45,7 @@ def strong(evidence):
                 min(0.9, 0.5 + without),
                 {"kind": "dropout", "rate": 0.1},
                 judgement.severity(evidence, without),
+                without,
             )
         )
     elif rates and max(rates) >= 0.75 and judgement.unwell(evidence):
@@ -79,12 +80,13 @@ def strong(evidence):
                 min(0.95, 0.6 + without),
                 {"kind": "penalty", "factor": 0.01},
                 judgement.severity(evidence, without),
+                without,
             )
         )
     return found
 
 
-def _finding(text, facts, location, line, confidence, change, severity="warning"):
+def _finding(text, facts, location, line, confidence, change, severity="warning", proved=None):
     return Finding(
         "reg.strong",
         severity,
@@ -95,5 +97,6 @@ def _finding(text, facts, location, line, confidence, change, severity="warning"
         confidence=confidence,
         stage="dynamics",
         change=change,
+        proved=proved,
         recipe="loss_not_converging",
     )

@@ -15,9 +15,7 @@ def inputs(evidence):
     for item in evidence.inputs or []:
         if not unscaled_x(item):
             continue
-        gain = judgement.gain(evidence, "scaled x")
-        both = judgement.gain(evidence, "scaled x and y")
-        helps = max((g for g in (gain, both) if g is not None), default=None)
+        helps = _gain(evidence, "scaled x", "scaled y")
         facts = {
             "rms": item.received_rms,
             "mean": item.received_mean,
@@ -47,10 +45,20 @@ def inputs(evidence):
                 confidence=sure,
                 stage="data",
                 change={"kind": "scale_x"},
+                proved=helps,
                 recipe="loss_not_converging",
             )
         )
     return found[:1]
+
+
+def _gain(evidence, alone, other):
+    """Returns what scaling one brings, or scaling both where the other alone does not bring it."""
+    own, others = judgement.gain(evidence, alone), judgement.gain(evidence, other)
+    both = judgement.gain(evidence, "scaled x and y")
+    if both is not None and both - (others or 0.0) >= judgement.HELPS:
+        return max(both, own or 0.0)
+    return own
 
 
 def _grade(evidence, item, helps):
@@ -74,9 +82,7 @@ def targets(evidence):
     for label in evidence.labels or []:
         if label.kind != "real" or not unscaled_y(label):
             continue
-        gain = judgement.gain(evidence, "scaled y")
-        both = judgement.gain(evidence, "scaled x and y")
-        helps = max((g for g in (gain, both) if g is not None), default=None)
+        helps = _gain(evidence, "scaled y", "scaled x")
         facts = {"mean": label.mean, "std": label.std, "expected_std": 1.0}
         severity, sure = "info", 0.3
         if judgement.learned(evidence):
@@ -99,6 +105,7 @@ def targets(evidence):
                 confidence=sure,
                 stage="data",
                 change={"kind": "scale_y"},
+                proved=helps,
                 recipe="loss_not_converging",
             )
         )
