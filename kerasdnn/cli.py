@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import pathlib
 import sys
 
 from kerasdnn import __version__, catalog
@@ -58,6 +59,12 @@ def _parser():
     fetch = data.add_parser("fetch", help="get a data set now, to have it offline")
     fetch.add_argument("name", metavar="NAME")
     fetch.set_defaults(act=_data_fetch)
+    export = commands.add_parser("export", help="write a model as ONNX, LiteRT or SavedModel")
+    export.add_argument("model", metavar="MODEL", help="a .keras file, or a recipe by its name")
+    export.add_argument("--format", default="onnx", help="onnx (default), litert or saved_model")
+    export.add_argument("--out", metavar="PATH", help="file to write; default: beside MODEL's name")
+    export.set_defaults(act=_export)
+
     bench = commands.add_parser("bench", help="side-by-side timings: all, or the one named")
     bench.add_argument("name", nargs="?", metavar="NAME")
     bench.add_argument(
@@ -119,6 +126,28 @@ def _bench(args):
     from kerasdnn import bench
 
     return bench.run(args.name, args.flags)
+
+
+def _export(args):
+    from kerasdnn import saving
+    from kerasdnn.export import export
+
+    path = args.model
+    if not path.endswith(".keras"):
+        entry = catalog.find(path)
+        path = catalog.results_folder() / entry.name / "model.keras"
+    written = export(
+        saving.load_model(path, compile=False),
+        args.out or pathlib.Path(args.model).stem,
+        format=args.format,
+    )
+    difference = written["difference"]
+    checked = (
+        "not checked: install the extra 'export' to run it"
+        if difference is None
+        else f"largest difference to Keras {difference:.1e} of the largest prediction"
+    )
+    print(f"{written['path']}: {written['bytes']:,} bytes; {checked}")
 
 
 def _data_list():
