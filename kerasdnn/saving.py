@@ -1,4 +1,4 @@
-"""The one loader of saved models: it looks into the file before Keras does."""
+"""The one loader of saved models, which looks into the file before Keras does; `exact_fit`."""
 
 import importlib
 import importlib.util
@@ -11,9 +11,12 @@ import zipfile
 import zlib
 
 from kerasdnn.errors import InputError
+from kerasdnn.resume import exact_fit
 
 import h5py
 import keras
+
+__all__ = ["MAX_BYTES", "exact_fit", "import_registered", "load_model"]
 
 MAX_BYTES = 2 * 1024**3
 _REQUIRED = ("metadata.json", "config.json", "model.weights.h5")

@@ -1,7 +1,8 @@
 """Callbacks for training: what it does, and what it should do."""
 
+from kerasdnn.callbacks.exact_resume import ExactResume
 from kerasdnn.callbacks.gradient_monitor import GradientMonitor
 from kerasdnn.callbacks.pruning import PruneToSparsity
 from kerasdnn.callbacks.training_doctor import TrainingDoctor
 
-__all__ = ["GradientMonitor", "PruneToSparsity", "TrainingDoctor"]
+__all__ = ["ExactResume", "GradientMonitor", "PruneToSparsity", "TrainingDoctor"]
