@@ -180,13 +180,13 @@ def _fit(model, data, resume, epochs, calls, options):
     if resume.state is not None and resume.state.meta["stop_training"]:
         epoch, start = epochs, 0
     if start:
-        calls.kept = []
+        calls.kept, calls.first_step = [], start
         model.fit(data.rest(start), initial_epoch=epoch, epochs=epoch + 1, **options)
         epoch = epochs if model.stop_training else epoch + 1
         if epoch < epochs:  # the end of `fit` may have put averages in place of the weights
             for variable, value in zip(model.trainable_variables, calls.kept):
                 variable.assign(value)
-        calls.kept = None
+        calls.kept, calls.first_step = None, 0
     if epoch < epochs or not start:
         model.fit(data.rest(0), initial_epoch=min(epoch, epochs), epochs=epochs, **options)
     calls.finish()
@@ -198,11 +198,18 @@ class _OneTraining(keras.callbacks.CallbackList):
     def __init__(self, callbacks, **params):
         super().__init__(callbacks, **params)
         self._begun, self._logs, self.kept = False, None, None
+        self.first_step = 0  # where in the epoch the first batch of `fit` stands
 
     def on_train_begin(self, logs=None):
         if not self._begun:
             self._begun = True
             super().on_train_begin(logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch + self.first_step, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch + self.first_step, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)

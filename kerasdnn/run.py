@@ -1,6 +1,8 @@
 """One run of a recipe: its flags, its folder, its trainings, its table."""
 
+import hashlib
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 from kerasdnn import console, results
 from kerasdnn.errors import InputError
 from kerasdnn.results import Trial
+
+SECONDS_TO_LOSE = 5.0  # a training that is killed loses the epochs since the last save, and these
 
 
 class Run:
@@ -30,6 +34,7 @@ class Run:
         self.started, self.result, self.dataset = time.perf_counter(), None, None
         self.rows, self.histories, self.model = {}, {}, None
         self.left, self.current, self.choices, self.setting = False, None, {}, None
+        self.seed, self.fits = None, 0  # of the trial that runs now
         self.settings = {k: v for k, v in constants.items() if k.isupper() and _plain(v)}
         self.out = console.console()
         self.folder, self.progress = self._open_folder()
@@ -76,8 +81,8 @@ class Run:
     def where(self):
         """Returns the sentence that tells where the files of a stopped run are."""
         return (
-            f"{len(self.progress)} finished trainings are in {self.folder}; "
-            "the same command with --resume goes on from there."
+            f"{len(self.progress)} finished trainings and the state of the others are in "
+            f"{self.folder}; the same command with --resume goes on from there."
         )
 
     def discard_if_empty(self):
@@ -155,19 +160,39 @@ class Run:
     def fit(self, model, x, y=None, *, label, callbacks=(), **options):
         """Trains `model` as `model.fit` does, with one line an epoch; returns the history.
 
+        The state of the training is kept in the run's folder until its row is done, so that a run
+        that was stopped or killed goes on with `--resume` where it was, to the bit.
+
         Args:
             model: compiled `keras.Model`.
-            x: the inputs, as `fit` takes them.
-            y: the targets, as `fit` takes them.
+            x: the inputs: arrays, a `keras.utils.PyDataset` or a `kerasdnn.data.Pipeline`.
+            y: the targets: arrays, or None.
             label: heading of the epoch lines.
             callbacks: further Keras callbacks.
-            **options: further arguments of `fit`.
+            **options: further arguments of `kerasdnn.saving.exact_fit`.
 
         Returns:
             dict of lists, one number an epoch.
         """
-        lines = [*callbacks, console.epoch_lines(label)]
-        return model.fit(x, y, verbose=0, callbacks=lines, **options).history
+        from kerasdnn.resume import exact_fit
+
+        self.fits += 1
+        return exact_fit(
+            model,
+            x,
+            y,
+            callbacks=[*callbacks, console.epoch_lines(label)],
+            resume_dir=self._states() / f"fit-{self.fits}",
+            min_seconds=SECONDS_TO_LOSE,
+            facts={"recipe": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]},
+            say=self.say,
+            **{"seed": self.seed or 0, **options},
+        ).history
+
+    def _states(self):
+        """The folder of the states of the trainings of one row and seed."""
+        name = re.sub(r"[^\w.-]+", "-", self.current or "run")
+        return self.folder / "resume" / f"{name}-{self.seed}"
 
     def row(self, name, trial, *, role="row", seeds=None):
         """Runs `trial(seed) -> Trial` for every seed and adds a row to the table.
@@ -190,6 +215,7 @@ class Run:
         for seed in self.seeds if seeds is None else seeds:
             key = f"{name}/{seed}"
             if key not in self.progress:
+                self.seed, self.fits = seed, 0
                 keras.backend.clear_session()
                 seed_everything(seed)
                 begin = time.perf_counter()
@@ -205,6 +231,7 @@ class Run:
                     "history": {k: [float(v) for v in vs] for k, vs in done.history.items()},
                 }
                 results.write_json(self.folder / "progress.json", self.progress)
+                shutil.rmtree(self._states(), ignore_errors=True)
             saved = self.progress[key]
             row.seeds.append(seed)
             row.values.append(saved["value"])
@@ -263,6 +290,7 @@ class Run:
         self.result = publish.collect(self)
         publish.show_table(self)
         results.write_history(self.folder / "history.csv", self.histories)
+        shutil.rmtree(self.folder / "resume", ignore_errors=True)
         model = self.trained_model()
         shown = examples(model) if examples is not None and model is not None else None
         figure.draw(self.folder / "figure.png", self.result, self.histories, shown, panels)

@@ -82,7 +82,7 @@ class ExactResume(keras.callbacks.Callback):
         self.in_exact_fit = False
         self.stop_reason = None  # set by a signal: save and leave at the next step
         self.states, self.state, self._facts = None, None, None
-        self.epoch, self.start, self.first_step = 0, 0, 0
+        self.epoch, self.start = 0, 0
 
     def open(self):
         """Locks the folder and reads its newest state, if there is one; returns it or None."""
@@ -157,24 +157,22 @@ class ExactResume(keras.callbacks.Callback):
         if self.data is not None:
             self.data.begin(epoch)
         resumed = self.state is not None and epoch == self.epoch and self.start
-        self.first_step = self.start if resumed else 0
+        self.saved_step = self.start if resumed else 0
         if resumed:
             training_state.restore_metrics(self.model, self.state.arrays, self.state.meta)
         self.epoch, self.state, self.start = epoch, None, 0
-        self.saved_step = self.first_step
 
     def on_train_batch_begin(self, batch, logs=None):
         # The state after the step before. Not in on_train_batch_end: a callback that has it makes
         # JAX and Torch wait for the end of every step.
-        step = self.first_step + batch
-        due = self.every != "epoch" and step // self.every > self.saved_step // self.every
+        due = self.every != "epoch" and batch // self.every > self.saved_step // self.every
         if self.stop_reason is not None:
-            self.save(self.epoch, step)
-            self.stop_reason.position = (self.epoch, step)
+            self.save(self.epoch, batch)
+            self.stop_reason.position = (self.epoch, batch)
             raise self.stop_reason
         if due:
-            self.save(self.epoch, step)
-            self.saved_step = step
+            self.save(self.epoch, batch)
+            self.saved_step = batch
 
     def on_epoch_end(self, epoch, logs=None):
         if self.in_exact_fit:
