@@ -135,7 +135,7 @@ class Checkpoints:
         for name, array in arrays.items():
             plain[name], dtypes[name] = _as_plain(np.asarray(array))
         digest, size = self._write(self._path(number, "npz"), lambda f: np.savez(f, **plain))
-        body = json.dumps(
+        self._write_manifest(
             {
                 "format": _FORMAT,
                 "number": number,
@@ -144,9 +144,7 @@ class Checkpoints:
                 "dtypes": dtypes,
                 "meta": meta,
             }
-        ).encode()
-        line = hashlib.sha256(body).hexdigest().encode() + b"\n"
-        self._write(self._path(number, "json"), lambda file: file.write(line + body))
+        )
         whole = [number for number in numbers if number not in self._damaged]
         self._tidy([*whole, number][-self.keep :])
         return number
@@ -200,6 +198,11 @@ class Checkpoints:
 
     def _path(self, number, suffix):
         return self.folder / f"state-{number:08d}.{suffix}"
+
+    def _write_manifest(self, content):
+        body = json.dumps(content).encode()
+        line = hashlib.sha256(body).hexdigest().encode() + b"\n"
+        self._write(self._path(content["number"], "json"), lambda file: file.write(line + body))
 
     def _write(self, path, fill):
         """Calls `fill(file)` on a temporary file and renames it; returns its SHA-256 and size."""

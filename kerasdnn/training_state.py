@@ -36,6 +36,9 @@ def pack(value, arrays):
         return {"set": [pack(item, arrays) for item in sorted(value)]}
     if isinstance(value, dict):
         return {"dict": [[pack(k, arrays), pack(v, arrays)] for k, v in value.items()]}
+    if callable(value) and getattr(keras.ops, getattr(value, "__name__", ""), None) is value:
+        # How Keras' callbacks keep "less is better"; made anew, it would turn min_delta's sign.
+        return {"op": value.__name__}
     if keras.ops.is_tensor(value) or isinstance(value, np.ndarray):
         array = np.asarray(keras.ops.convert_to_numpy(value))
         if not array.dtype.hasobject:
@@ -53,6 +56,8 @@ def unpack(value, arrays):
         return value
     if "array" in value:
         return arrays[value["array"]]
+    if "op" in value:
+        return getattr(keras.ops, value["op"])
     if "dict" in value:
         return {unpack(k, arrays): unpack(v, arrays) for k, v in value["dict"]}
     if "deque" in value:

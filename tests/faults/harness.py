@@ -25,7 +25,7 @@ class Trainer:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if "KERASDNN_FAULTS_QUIET" in os.environ else None,
+            stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         )
@@ -33,15 +33,21 @@ class Trainer:
 
     def run(self, folder, name, every="epoch", **order):
         """Trains in a child; returns its exit code and what it left, None if it was killed."""
+        status, result, _ = self.send(folder, name=name, every=every, **order)
+        return status, result
+
+    def send(self, folder, **order):
+        """Gives an order to a child; returns exit code, result and peak memory in kB."""
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)
-        order = {"name": name, "folder": str(folder), "every": every, **order}
-        self.process.stdin.write(json.dumps(order) + "\n")
+        for name_of_file in ("result.json", "errors.log"):
+            (folder / name_of_file).unlink(missing_ok=True)
+        self.process.stdin.write(json.dumps({**order, "folder": str(folder)}) + "\n")
         self.process.stdin.flush()
-        status = json.loads(self._answer())["status"]
+        answer = json.loads(self._answer())
         path = folder / "result.json"
-        return status, json.loads(path.read_text()) if path.exists() else None
+        result = json.loads(path.read_text()) if path.exists() else None
+        return answer["status"], result, answer["maxrss"]
 
     def _answer(self):
         ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT)
@@ -54,6 +60,11 @@ class Trainer:
     def close(self):
         self.process.kill()
         self.process.communicate()
+
+
+def errors(folder):
+    """Returns what the last training in a folder wrote to its error stream."""
+    return (pathlib.Path(folder) / "errors.log").read_text(errors="replace")
 
 
 def steps(folder):

@@ -9,10 +9,12 @@ written; at "rename" between writing and renaming it.
 import hashlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import traceback
 
+from kerasdnn.errors import InputError
 from tests.faults import workloads
 
 import keras
@@ -66,14 +68,35 @@ def digest(model):
     return found.hexdigest()
 
 
+def meet(order):
+    """Loads a hostile file; tells how it was refused, and whether it ran code or wrote outside."""
+    from tests.faults.hostile import HOSTILE
+
+    folder = pathlib.Path(order["folder"])
+    place, canary = folder / "input", folder / "canary"
+    place.mkdir()
+    attempt = HOSTILE[order["hostile"]](place, canary)
+    try:
+        attempt()
+        sentence = None
+    except InputError as error:
+        sentence = str(error)
+    return {"sentence": sentence, "executed": canary.exists()}
+
+
 def child(order):
+    if "hostile" in order:
+        result = meet(order)
+        with open(os.path.join(order["folder"], "result.json"), "w") as file:
+            json.dump(result, file)
+        return
     said = []
     model, history = workloads.train(
         order["name"],
         order["folder"] if order["every"] else None,
         order["every"] or "epoch",
         watch=[Watch(order)],
-        say=said.append,
+        say=lambda text: (said.append(text), print(text, file=sys.stderr)),
     )
     result = {"digest": digest(model), "history": history.history, "epoch": history.epoch}
     with open(os.path.join(order["folder"], "result.json"), "w") as file:
@@ -87,11 +110,13 @@ def main():
         pid = os.fork()
         if pid == 0:
             code = 0
+            handle = os.open(os.path.join(order["folder"], "errors.log"), os.O_WRONLY | os.O_CREAT)
+            os.dup2(handle, 2)
             try:
                 child(order)
             except BaseException as error:
                 code = 130 if isinstance(error, KeyboardInterrupt) else 1
-                traceback.print_exc()
+                traceback.print_exc(limit=-3)
             sys.stderr.flush()
             os._exit(code)
         _, status, usage = os.wait4(pid, 0)
