@@ -22,6 +22,7 @@ except ImportError:  # Windows: nothing is locked there
 
 _FORMAT = 1
 _MANIFEST = re.compile(r"state-(\d{8})\.json")
+_open = {}  # the locked folders of this process
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Checkpoints:
     damaged is passed over.
 
     One process at a time may use the folder; the operating system gives the lock back when that
-    process ends, however it ends.
+    process ends, however it ends. Within a process the newest takes over from one that an error
+    has left open.
 
     Args:
         folder: str or path, made if it is missing.
@@ -74,8 +76,12 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK):
                 raise PermissionError("no permission to write")
+            before = _open.get(os.path.realpath(self.folder))
+            if before is not None:
+                before.close()
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
             self._take_lock()
+            _open[os.path.realpath(self.folder)] = self
             # A full disk or one that is mounted read-only shows here, not after an hour.
             os.truncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
@@ -113,6 +119,8 @@ class Checkpoints:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+            if _open.get(os.path.realpath(self.folder)) is self:
+                del _open[os.path.realpath(self.folder)]
 
     def numbers(self):
         """Returns the numbers of the states, oldest first."""

@@ -165,6 +165,22 @@ def test_two_processes_in_one_folder(tmp_path):
     Checkpoints(tmp_path).close()  # the lock of a killed process is gone
 
 
+def test_what_an_error_left_open_is_taken_over(tmp_path):
+    first = Checkpoints(tmp_path)
+    with Checkpoints(tmp_path) as second:
+        assert second.save({}, {}) == 0
+        first.close()  # does not take the lock away from the second
+        with pytest.raises(InputError, match="in use by the process"):
+            subprocess_opens(tmp_path)
+
+
+def subprocess_opens(folder):
+    code = LOCKED.replace("time.sleep(100)", "")
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(done.stderr)
+
+
 def test_one_state_is_not_enough(tmp_path):
     with pytest.raises(ValueError, match="keep of 2 or more; received 1"):
         Checkpoints(tmp_path, keep=1)

@@ -180,7 +180,7 @@ def test_other_data_model_or_settings_are_refused_by_name(tmp_path):
         (build(beta_1=0.5), "optimizer.config.beta_1 was 0.9 and is 0.5"),
         (keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]), "layers was 5 of them"),
     ):
-        if model.optimizer is None:
+        if not model.compiled:
             model.compile("adam", "mse")
         with pytest.raises(InputError, match=sentence):
             train(model, tmp_path)

@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import pathlib
+import runpy
 import signal
 import sys
 import traceback
 
+from kerasdnn import console, run
 from kerasdnn.errors import InputError
 from tests.faults import workloads
 
@@ -84,12 +86,24 @@ def meet(order):
     return {"sentence": sentence, "executed": canary.exists()}
 
 
+def run_recipe(order):
+    """Runs a recipe as the command line does, with a watch in every training."""
+    console.epoch_lines = lambda label: Watch(order)
+    run.SECONDS_TO_LOSE = 0.0
+    story = runpy.run_path(order["recipe"])["main"]
+    code = story(["--quick", "--out", order["folder"], *order["flags"]])
+    if code:
+        os._exit(code)
+
+
 def child(order):
+    if "recipe" in order:
+        return run_recipe(order)
     if "hostile" in order:
         result = meet(order)
         with open(os.path.join(order["folder"], "result.json"), "w") as file:
             json.dump(result, file)
-        return
+        return None
     said = []
     model, history = workloads.train(
         order["name"],
@@ -101,6 +115,7 @@ def child(order):
     result = {"digest": digest(model), "history": history.history, "epoch": history.epoch}
     with open(os.path.join(order["folder"], "result.json"), "w") as file:
         json.dump({**result, "said": said}, file)
+    return None
 
 
 def main():
