@@ -71,6 +71,11 @@ class Run:
             )
         path = folder / "progress.json"
         progress = json.loads(path.read_text()) if path.is_file() else {}
+        path = folder / "setting.json"
+        if path.is_file():
+            from kerasdnn.runtime.choice import Setting
+
+            self.setting = Setting(**json.loads(path.read_text()))
         self.say(f"--resume: going on with {folder}, {len(progress)} trainings done")
         return folder, progress
 
@@ -146,6 +151,8 @@ class Run:
         if once and self.setting is not None:
             return self.setting.make(build)
         choice = autotune(build, x, y, batch_size=batch_size)
+        if self.setting is None:  # a run that goes on must not choose again
+            results.write_json(self.folder / "setting.json", vars(choice.setting))
         self.setting = choice.setting
         if self.current not in self.choices:
             self.say(f"autotune: {choice.setting}, {choice.speedup:.2f} x the default")

@@ -174,6 +174,7 @@ def facts(model, callbacks):
             "layers": [_layer(layer) for layer in model._flatten_layers(include_self=False)],
             "variables": [[list(v.shape), str(v.dtype)] for v in own],
             "optimizer": _without_names(_serialized(model.optimizer)),
+            "jit_compile": bool(model.jit_compile),
             "loss": _without_names(_serialized(model.loss)),
             "callbacks": [type(callback).__name__ for callback in callbacks],
         }
