@@ -5,6 +5,7 @@ import signal
 import threading
 
 from kerasdnn.callbacks.exact_resume import ExactResume
+from kerasdnn.callbacks.stop_on_nan import StopOnNaN
 from kerasdnn.data.ordered import Ordered, OrderedBatches
 from kerasdnn.errors import InputError
 
@@ -102,6 +103,11 @@ def exact_fit(
         say=say,
     )
     resume.in_exact_fit = True
+    for callback in callbacks:
+        if isinstance(callback, StopOnNaN) and callback.data is None:
+            callback.data = data
+    if hasattr(model, "check_data"):  # what the model would say to arrays in `fit`
+        model.check_data(x, batch_size)
     calls = _OneTraining(
         [*kept, resume],
         add_progbar=verbose != 0,

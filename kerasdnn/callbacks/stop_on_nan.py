@@ -51,6 +51,12 @@ The weights are those of 2 steps before.
         self.report = None
         self._good, self._since = None, 0
 
+    def get_state(self):
+        """Nothing to keep in a state of the training: the good weights are the state's own."""
+
+    def set_state(self, state):
+        """Nothing was kept."""
+
     def on_train_begin(self, logs=None):
         self.report, self._good, self._since = None, None, 0
 

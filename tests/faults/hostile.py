@@ -117,7 +117,9 @@ def link_out_of_the_weights(folder, canary):
 
 def data_of_another_file(folder, canary):
     def build(file):
-        file.create_dataset("layers/dense/vars/0", (2, 2), "float32", external=["/etc/passwd"])
+        file.create_dataset(
+            "layers/dense/vars/0", (2, 2), "float32", external=[("/etc/passwd", 0, 16)]
+        )
 
     return saved(folder, members=weights(build))
 

@@ -6,12 +6,14 @@ import signal
 from tests.faults import harness
 
 import numpy as np
+import pytest
 
-RECIPE = str(harness.ROOT / "recipes" / "basics" / "mlp.py")
+RECIPES = harness.ROOT / "recipes"
+RECIPE = str(RECIPES / "basics" / "mlp.py")
 
 
-def files(folder):
-    (run,) = (folder / "mlp").iterdir()
+def files(folder, name="mlp"):
+    (run,) = (folder / name).iterdir()
     result = json.loads((run / "result.json").read_text())
     weights = np.load(run / "weights-seed0.npz")
     return {
@@ -42,3 +44,16 @@ def test_other_settings_are_refused(trainer, folder):
     order = {"recipe": RECIPE, "flags": ("--data", "digits", "--seeds", "2", "--resume")}
     assert trainer.send(folder, **order)[0] == 2
     assert "seeds differ" in harness.errors(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", ["basics/mlp.py", "vision/cnn_augmentation.py", "sequence/gru_signal.py"]
+)
+def test_the_same_seed_gives_the_same_weights(trainer, folder, path):
+    order = {"recipe": str(RECIPES / path), "flags": (), "deterministic": True}
+    for place in ("a", "b"):
+        status, _, _ = trainer.send(folder / place, **order)
+        assert status == 0, harness.errors(folder / place)
+    name = path.rpartition("/")[2].removesuffix(".py")
+    assert files(folder / "a", name) == files(folder / "b", name)

@@ -17,6 +17,7 @@ import traceback
 
 from kerasdnn import console, run
 from kerasdnn.errors import InputError
+from kerasdnn.runtime import seed_everything
 from tests.faults import workloads
 
 import keras
@@ -90,6 +91,8 @@ def run_recipe(order):
     """Runs a recipe as the command line does, with a watch in every training."""
     console.epoch_lines = lambda label: Watch(order)
     run.SECONDS_TO_LOSE = 0.0
+    if order.get("deterministic"):
+        seed_everything(0, deterministic=True)
     story = runpy.run_path(order["recipe"])["main"]
     code = story(["--quick", "--out", order["folder"], *order["flags"]])
     if code:
