@@ -3,6 +3,7 @@
 from kerasdnn.callbacks.exact_resume import ExactResume
 from kerasdnn.callbacks.gradient_monitor import GradientMonitor
 from kerasdnn.callbacks.pruning import PruneToSparsity
+from kerasdnn.callbacks.stop_on_nan import StopOnNaN
 from kerasdnn.callbacks.training_doctor import TrainingDoctor
 
-__all__ = ["ExactResume", "GradientMonitor", "PruneToSparsity", "TrainingDoctor"]
+__all__ = ["ExactResume", "GradientMonitor", "PruneToSparsity", "StopOnNaN", "TrainingDoctor"]
