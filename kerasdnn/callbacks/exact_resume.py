@@ -88,6 +88,8 @@ class ExactResume(keras.callbacks.Callback):
         """Locks the folder and reads its newest state, if there is one; returns it or None."""
         if self.states is None:
             self.states = Checkpoints(self.directory, self.keep, self.say)
+        if self.data is not None and "data" not in self.more_facts:
+            self.more_facts["data"] = self.data.facts()  # now: it looks at the first batch
         self.state = self.states.newest()
         if self.state is not None:
             self.epoch, self.start = self.state.meta["epoch"], self.state.meta["batch"]
@@ -147,8 +149,7 @@ class ExactResume(keras.callbacks.Callback):
         built = len(model.variables)
         if self._facts is None or self._facts[0] != built:
             own = training_state.facts(model, self.callbacks)
-            data = {"data": self.data.facts()} if self.data is not None else {}
-            self._facts = built, training_state.plain({**self.more_facts, **data, **own})
+            self._facts = built, training_state.plain({**self.more_facts, **own})
         return self._facts[1]
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -49,9 +49,13 @@ class LengthBatches(keras.utils.PyDataset):
             lambda array: array[rows, :length] if array.ndim > 1 else array[rows], (self.x, self.y)
         )
 
-    def on_epoch_end(self):
-        self.epoch += 1
+    def begin(self, epoch):
+        """Arranges the batches of `epoch`, as a training that goes on in the middle needs it."""
+        self.epoch = epoch
         self._arrange()
+
+    def on_epoch_end(self):
+        self.begin(self.epoch + 1)
 
     def _arrange(self):
         """Divides the samples of this epoch into batches."""

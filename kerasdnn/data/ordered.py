@@ -149,7 +149,8 @@ class OrderedBatches(keras.utils.PyDataset):
         self.data.on_epoch_begin()
 
     def on_epoch_end(self):
-        self.data.on_epoch_end()
+        if not hasattr(self.data, "begin"):  # which knows the epoch, whatever came before
+            self.data.on_epoch_end()
 
     def __len__(self):
         return self.steps
