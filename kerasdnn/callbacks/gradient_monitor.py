@@ -61,6 +61,8 @@ class GradientMonitor(keras.callbacks.Callback):
     ['clip_rate', 'dead', 'gradient_norm']
     """
 
+    _KEPT = ("rows", "step_loss", "notes", "observed_steps", "epochs_seen", "_next", "_probe")
+
     def __init__(self, *, every="auto", probe=None, probe_size=256, csv=None, tensorboard=None):
         super().__init__()
         if every != "auto" and (not isinstance(every, int) or every < 1):
@@ -124,6 +126,18 @@ class GradientMonitor(keras.callbacks.Callback):
         self._finish()
         self._batches = []
         self.seconds += time.perf_counter() - began
+
+    # --- a training that is gone on with (ExactResume) ---
+    def get_state(self):
+        """Returns what was seen so far; what an unfinished epoch holds is seen again, or not."""
+        kept = {name: getattr(self, name) for name in self._KEPT}
+        return {**kept, "calls": self._steps.calls if self._steps is not None else 0}
+
+    def set_state(self, state):
+        """Takes back what `get_state` returned."""
+        state = dict(state)
+        self._steps.calls = state.pop("calls")
+        vars(self).update(state)
 
     # --- steps ---
     def _start(self):

@@ -55,6 +55,8 @@ class TrainingDoctor(GradientMonitor):
     'output.softmax_one_unit'
     """
 
+    _KEPT = (*GradientMonitor._KEPT, "_history", "_rates")
+
     def set_model(self, model):
         super().set_model(model)
         self._report = self._facts = None
