@@ -10,6 +10,20 @@ from kerasdnn import __version__, catalog
 from kerasdnn.errors import InputError
 
 EXIT_INPUT = 2
+DIAGNOSE = """Say why a training does not converge, the most likely cause first.
+
+The file defines one of
+
+  def build(): ...    returns a fresh compiled model
+  def data(): ...     returns (x, y), or (x, y, x_validation, y_validation)
+  fit = {"batch_size": 32, "epochs": 20}       optional, arguments of model.fit
+
+  def build(): ...    returns a fresh compiled model, x and y
+
+  program = kerasdnn.diagnosis.Program(...)    or a function that returns one
+
+Exit code: 0 when nothing hurts this training, 1 when something does, 2 for bad input.
+"""
 
 
 def main(argv=None):
@@ -65,6 +79,22 @@ def _parser():
     export.add_argument("--out", metavar="PATH", help="file to write; default: beside MODEL's name")
     export.set_defaults(act=_export)
 
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="say why a training of your own does not converge",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=DIAGNOSE,
+    )
+    diagnose.add_argument("target", metavar="FILE.py:build", help="the file, and what builds it")
+    diagnose.add_argument("--epochs", type=int, metavar="N", help="instead of the file's fit")
+    diagnose.add_argument("--batch-size", type=int, metavar="N", help="instead of the file's fit")
+    diagnose.add_argument("--seconds", type=float, default=30.0, help="for trainings (default 30)")
+    diagnose.add_argument("--html", metavar="PATH", help="write the report as one page")
+    diagnose.add_argument("--json", metavar="PATH", help="write the report as JSON")
+    diagnose.add_argument(
+        "--repair", action="store_true", help="also apply the remedies and train again"
+    )
+    diagnose.set_defaults(act=_diagnose)
     bench = commands.add_parser("bench", help="side-by-side timings: all, or the one named")
     bench.add_argument("name", nargs="?", metavar="NAME")
     bench.add_argument(
@@ -120,6 +150,35 @@ def _run(name, flags):
     sys.modules[spec.name] = module  # dataclasses and pickling look their module up by name
     spec.loader.exec_module(module)
     return module.main(flags)
+
+
+def _diagnose(args):
+    from kerasdnn.diagnosis import diagnose, repair
+    from kerasdnn.diagnosis.user_file import read_program
+
+    for name in ("epochs", "batch_size"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} expects at least 1; received {value}. Leave it out.")
+    program = read_program(args.target, epochs=args.epochs, batch_size=args.batch_size)
+    report = diagnose(program, seconds=args.seconds)
+    print(report)
+    if args.html:
+        _written(report.to_html, args.html)
+    if args.json:
+        _written(report.to_json, args.json)
+    if args.repair and report.warnings:
+        print(repair(program, report))
+    return 1 if report.warnings else 0
+
+
+def _written(write, path):
+    try:
+        write(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}. Choose another.") from None
+    print(f"written: {path}")
 
 
 def _bench(args):
