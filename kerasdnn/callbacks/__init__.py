@@ -2,8 +2,20 @@
 
 from kerasdnn.callbacks.exact_resume import ExactResume
 from kerasdnn.callbacks.gradient_monitor import GradientMonitor
+from kerasdnn.callbacks.probes import CollapseMeter, KNNProbe, LinearProbe
 from kerasdnn.callbacks.pruning import PruneToSparsity
+from kerasdnn.callbacks.samples import ImageGrid
 from kerasdnn.callbacks.stop_on_nan import StopOnNaN
 from kerasdnn.callbacks.training_doctor import TrainingDoctor
 
-__all__ = ["ExactResume", "GradientMonitor", "PruneToSparsity", "StopOnNaN", "TrainingDoctor"]
+__all__ = [
+    "CollapseMeter",
+    "ExactResume",
+    "GradientMonitor",
+    "ImageGrid",
+    "KNNProbe",
+    "LinearProbe",
+    "PruneToSparsity",
+    "StopOnNaN",
+    "TrainingDoctor",
+]

@@ -49,6 +49,14 @@ ENTRIES = (
         "CC BY 4.0",
     ),
     Entry(
+        "photographs",
+        "photographs",
+        "image",
+        "3,550 + 1,250 patches, 32 x 32 x 3, 12 classes",
+        "scikit-learn and Matplotlib",
+        "CC BY 2.0, public domain",
+    ),
+    Entry(
         "mnist1d",
         "mnist1d",
         "signal",

@@ -18,6 +18,21 @@ def test_digits_are_scaled_and_split():
     assert data.task == "image"
 
 
+def test_patches_of_photographs_are_in_one_part_only():
+    data = load("photographs")
+    assert data.x_train.shape == (3550, 32, 32, 3)
+    assert data.x_test.shape == (1250, 32, 32, 3)
+    assert (
+        sorted(set(data.y_test.tolist())) == list(range(12)) == sorted(set(data.y_train.tolist()))
+    )
+    assert np.abs(data.x_train[..., 0].astype(int) - data.x_train[..., 2]).mean() > 10  # colours
+    rows = [
+        {patch[i].tobytes() for patch in part for i in range(0, 32, 8)}
+        for part in (data.x_train, data.x_test)
+    ]
+    assert not rows[0] & rows[1]
+
+
 def test_mnist1d_is_the_set_of_the_paper():
     data = load("mnist1d")
     assert data.x_train.shape == (4000, 40, 1)
