@@ -38,6 +38,7 @@ class OutputFacts:
     activation: str  # "unknown" for a function of the user's
     layer: str  # that has the activation
     head: str | None = None  # last layer with weights
+    head_activation: str | None = None  # of that layer itself
     dropout_after: str | None = None  # a dropout layer behind the head
     softmax_axis_size: int | None = None
     units: int | None = None  # size of the last axis

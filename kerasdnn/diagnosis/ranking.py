@@ -100,7 +100,7 @@ def _weight(finding):
     sure = finding.confidence
     if (finding.proved or 0.0) >= PROVED:  # measured, not guessed; the confidence breaks near ties
         sure = finding.proved + 0.3 * finding.confidence
-    score = sure + 0.04 * len(finding.explains) - (0.3 if symptom else 0.0)
+    score = sure + 0.04 * len(finding.explains) - (0.1 if symptom else 0.0)
     return (certain, SEVERITIES.index(finding.severity) - (1 if symptom else 0), score)
 
 
@@ -112,11 +112,9 @@ def _symptom(finding):
 def _one_each(findings):
     """Of several findings with one name the surest stays."""
     best = {}
-    for finding in findings:
-        old = best.get(finding.id)
-        if old is None or (SEVERITIES.index(finding.severity), finding.confidence) > (
-            SEVERITIES.index(old.severity),
-            old.confidence,
-        ):
-            best[finding.id] = finding
+    for finding in sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.confidence)):
+        before = best.get(finding.id)
+        if before is not None and finding.proved is None:
+            finding.proved = before.proved
+        best[finding.id] = finding
     return list(best.values())

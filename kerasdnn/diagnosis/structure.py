@@ -212,6 +212,12 @@ def _chain(model, output, depth=0):
         tensor = inputs[0]
 
 
+def _inside(operation):
+    """Returns the layer within a wrapper such as `TimeDistributed`, or the layer itself."""
+    inner = getattr(operation, "layer", None) or getattr(operation, "forward_layer", None)
+    return inner if isinstance(inner, keras.layers.Layer) else operation
+
+
 def _single(operation):
     try:
         return len(keras.tree.flatten(operation.input)) == 1
@@ -230,7 +236,11 @@ def _outputs(model, kind):
         fact = OutputFacts(name, shape, "linear", "", units=shape[-1] if shape else None)
         found = None
         for operation in _chain(model, tensor):
+            operation = _inside(operation)
             label = type(operation).__name__
+            if label in NORMALIZATIONS and found is None:
+                fact.activation, found = "unknown", "normalized"  # shares no more
+                continue
             if label in DROPOUTS and fact.dropout_after is None and fact.head is None:
                 fact.dropout_after = operation.name
                 continue
@@ -244,6 +254,7 @@ def _outputs(model, kind):
             if main_kernel(operation) is not None and label not in NORMALIZATIONS:
                 fact.head = operation.name
                 fact.layer = fact.layer or operation.name
+                fact.head_activation = activation
                 break
             if activation is None and label not in PASSIVE and found is None:
                 fact.activation, fact.layer = "unknown", operation.name

@@ -13,7 +13,7 @@ CASES = programs.load()
 def test_wrong_head_is_repaired_and_measured():
     faulty = CASES["42800203"].make(0)
     report = diagnose(faulty, passes=("structure",))
-    result = repair(faulty, report, seconds=30)
+    result = repair(faulty, report, seconds=12)
     assert result.helped
     assert result.before.score < 0.2
     assert result.after.score > 0.7

@@ -6,6 +6,7 @@ from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
 
 FADED = 1e-3  # gradient of the first kernel over that of the last, each relative to its weight
+FADED_A_LAYER = 0.1  # in a network of few layers: the factor from each to the one before
 STANDS = 1e-6  # update over weight, a step
 LARGE = 1e3
 
@@ -17,12 +18,13 @@ def vanishing(evidence):
         return []
     ratios = [_first_over_last(run, row) for row in range(len(run.time))]
     ratios = [r for r in ratios if r is not None]
-    if not ratios or min(ratios[0], sorted(ratios)[len(ratios) // 2]) > FADED:
+    threshold = max(FADED, FADED_A_LAYER ** (len(run.layers) - 1))
+    if not ratios or min(ratios[0], sorted(ratios)[len(ratios) // 2]) > threshold:
         return []
     helps = judgement.gain(evidence, "relu")
     facts = {
         "gradient_first_over_last": ratios[0],
-        "threshold": FADED,
+        "threshold": threshold,
         "by_layer": run.gradient_norm_by_layer[0],
         "gain_in_skill_with_relu": helps,
     }

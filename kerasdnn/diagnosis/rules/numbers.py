@@ -8,6 +8,17 @@ from kerasdnn.diagnosis.rules.heads import RANGES, UNREACHED, finding, multi_lab
 def numbers(e, out, loss, label):
     """Losses of a regression."""
     width = label.shape[-1] if label.shape else 1
+    steps = out.shape[0] if len(out.shape) == 2 else None
+    if steps is not None and steps > 1 and label.shape in ((), (1,)):
+        text = (
+            f"The output has {steps} steps a row, the targets one number: each step is trained to "
+            "be that number. The last recurrent layer may return sequences."
+        )
+        line = "return_sequences=False in the last recurrent layer"
+        facts = {"output_shape": list(out.shape), "label_shape": list(label.shape)}
+        spread = finding("output.broadcast", "error", text, out, label, facts, 0.9)
+        spread.remedy, spread.change = line, None  # another layer than the head is to change
+        return [spread]
     found = []
     if out.units and out.units > 1 and width == 1 and len(out.shape) == 1:
         text = (

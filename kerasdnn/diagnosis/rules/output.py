@@ -36,6 +36,9 @@ def head(evidence):
 def _check(e, out, loss, label):
     if out.softmax_axis_size == 1:
         return [one_unit(out, loss, label)]
+    twice = _curved_logits(e, out, label)
+    if twice:
+        return twice
     if loss is None or not loss.known:
         return reach(out, label) if loss is not None and label.kind == "real" else []
     if loss.name in BINARY:
@@ -59,6 +62,20 @@ def _check(e, out, loss, label):
     if loss.name in ("poisson", "kl_divergence") and label.below_zero > UNREACHED:
         return [task(e, out, label, f"{loss.name} is not defined for negative targets.")]
     return []
+
+
+def _curved_logits(e, out, label):
+    """Softmax or sigmoid behind a layer that bends its values already."""
+    bent = out.head_activation
+    if out.activation not in ("softmax", "sigmoid") or out.layer == out.head:
+        return []
+    if bent not in ("relu", "relu6", "softmax", "sigmoid", "tanh"):
+        return []
+    text = f"{out.activation} gets what {bent} has bent: most of what it could say is cut off."
+    change = {"kind": "activation", "layers": e.model.positions([out.head]), "activation": "linear"}
+    line = f"activation=None in the layer '{out.head}'"
+    facts = {"activation_before": bent}
+    return [finding("output.activation_loss", soft(e), text, out, label, facts, 0.85, change, line)]
 
 
 # --- Families of losses ---------------------------------------------------------------------------
