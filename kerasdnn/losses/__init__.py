@@ -8,12 +8,16 @@ from kerasdnn.losses.adversarial import (
 )
 from kerasdnn.losses.classification import SparseCategoricalCrossentropy
 from kerasdnn.losses.contrastive import InfoNCE, NTXent, SupCon
+from kerasdnn.losses.distillation import AttentionMapKL, AttentionTransfer, SoftTargets
 
 __all__ = [
+    "AttentionMapKL",
+    "AttentionTransfer",
     "HingeGAN",
     "InfoNCE",
     "NTXent",
     "NonSaturatingGAN",
+    "SoftTargets",
     "SparseCategoricalCrossentropy",
     "SupCon",
     "WassersteinGAN",
