@@ -31,6 +31,7 @@ _SUBMODULES = (
     "runtime",
     "saving",
     "testing",
+    "transfer",
 )
 
 __all__ = ["__version__", *_SUBMODULES]

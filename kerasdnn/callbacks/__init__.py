@@ -1,7 +1,9 @@
 """Callbacks for training: what it does, and what it should do."""
 
+from kerasdnn.callbacks.ema import ModelEMA
 from kerasdnn.callbacks.exact_resume import ExactResume
 from kerasdnn.callbacks.gradient_monitor import GradientMonitor
+from kerasdnn.callbacks.lr_finder import LRFinder, LRFindResult, lr_find
 from kerasdnn.callbacks.probes import CollapseMeter, KNNProbe, LinearProbe
 from kerasdnn.callbacks.pruning import PruneToSparsity
 from kerasdnn.callbacks.samples import ImageGrid
@@ -14,8 +16,12 @@ __all__ = [
     "GradientMonitor",
     "ImageGrid",
     "KNNProbe",
+    "LRFindResult",
+    "LRFinder",
     "LinearProbe",
+    "ModelEMA",
     "PruneToSparsity",
     "StopOnNaN",
     "TrainingDoctor",
+    "lr_find",
 ]
