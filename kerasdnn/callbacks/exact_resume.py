@@ -20,9 +20,9 @@ class ExactResume(keras.callbacks.Callback):
     the epoch. See `kerasdnn.checkpoint.Checkpoints` for the files.
 
     In `model.fit` it goes on at the beginning of the epoch that was interrupted, exactly if the
-    order of the data is a function of the epoch: with `shuffle=False`, or with
-    `kerasdnn.data.Ordered` as data (give it here too). `kerasdnn.saving.exact_fit` does all of
-    it, and can also go on in the middle of an epoch, with `every` a number of steps.
+    order of the data is a function of the epoch: `shuffle=False` in `fit`, and for another order
+    in every epoch `kerasdnn.data.Ordered` as data (give it here too). `kerasdnn.saving.exact_fit`
+    does all of it, and can also go on in the middle of an epoch, with `every` a number of steps.
 
     Args:
         directory: str or path of a folder of its own for this training.

@@ -17,8 +17,9 @@ class StopOnNaN(keras.callbacks.Callback):
     layer, the loss, the gradient of each weight. The first of them that is not finite is named.
 
     Args:
-        data: `kerasdnn.data.Ordered` or the like, to look the batch up in; `exact_fit` gives its
-            own. None names the batch by its number only. Defaults to None.
+        data: `kerasdnn.data.Ordered` or the like, to look the batch up in (give `shuffle=False` to
+            `fit`); `exact_fit` gives its own. None names the batch by its number only. Defaults to
+            None.
         every: int, after how many steps the weights are copied. Defaults to 50.
         say: function that is given the sentence. Defaults to the standard error stream.
 
@@ -33,7 +34,7 @@ class StopOnNaN(keras.callbacks.Callback):
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
     >>> stop = StopOnNaN(data, say=print)
-    >>> _ = model.fit(data, epochs=2, verbose=0, callbacks=[stop])
+    >>> _ = model.fit(data, epochs=2, shuffle=False, verbose=0, callbacks=[stop])
     Stopped in epoch 1, batch 3: its inputs hold 1 value that is not finite, the first at (1, 1). \
 The weights are those of 2 steps before.
     >>> bool(np.isfinite(model.get_weights()[0]).all())
@@ -155,8 +156,12 @@ def _outputs(model, x):
     if not isinstance(model, keras.Sequential) and type(model).__name__ != "Functional":
         return
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    probe = keras.Model(model.inputs, [layer.output for layer in layers])
-    outputs = probe(x, training=False)
+    given = keras.tree.flatten(x)
+    one = len(model.inputs) == 1  # which Keras wants without a list around it
+    probe = keras.Model(
+        model.inputs[0] if one else model.inputs, [layer.output for layer in layers]
+    )
+    outputs = probe(given[0] if one else given, training=False)
     for layer, output in zip(layers, outputs):
         for part in keras.tree.flatten(output):
             yield layer.name, np.asarray(keras.ops.convert_to_numpy(part), "float32")

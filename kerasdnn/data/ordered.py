@@ -26,7 +26,8 @@ class Ordered(keras.utils.PyDataset):
 
     Keras' own shuffles draw from generators that the whole program shares, so that no later run
     can begin in the middle of an epoch. Here `begin(epoch)` fixes the order of an epoch and
-    `rest(start)` gives what is left of it.
+    `rest(start)` gives what is left of it. `kerasdnn.saving.exact_fit` uses it by itself; in
+    `fit(Ordered(...))` give `shuffle=False`, else Keras shuffles the batches once more.
 
     Args:
         x: array `(N, ...)` or nested arrays, the inputs.
@@ -59,7 +60,6 @@ class Ordered(keras.utils.PyDataset):
             )
         self.samples = lengths.pop()
         self.steps = math.ceil(self.samples / self.batch_size)
-        self.start = 0
         self.begin(0)
 
     def begin(self, epoch):

@@ -83,7 +83,7 @@ def test_in_plain_fit_with_data_of_its_own():
     model.compile("sgd", "mse", jit_compile=False)
     data = Ordered(spoiled(X, 20), Y, batch_size=4, shuffle=False)
     stop = StopOnNaN(data, say=lambda text: None)
-    model.fit(data, verbose=0, callbacks=[stop])
+    model.fit(data, verbose=0, shuffle=False, callbacks=[stop])
     assert (stop.report["cause"], stop.report["batch"]) == ("input", 5)
     assert np.isfinite(model.get_weights()[0]).all()
 
