@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import statistics
 import tempfile
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ class Spec:
     target: tuple | None
     higher_is_better: bool
     flags: Any = None
+
+
+_STAMP = re.compile(r"(\d{8}-\d{6})(?:-(\d+))?")
 
 
 @dataclass
@@ -146,11 +150,15 @@ def write_weights(path, model):
 def new_folder(parent, name, stamp):
     """Makes `parent/name/stamp`, a folder that did not exist before.
 
+    It comes after all earlier ones also where the clock has gone backwards: then it is named after
+    the newest of them.
+
     Raises:
         InputError: the folder cannot be made or written to.
     """
     base = Path(parent) / name
-    for attempt in range(100):
+    stamp = max([stamp, *(folder.name[: len(stamp)] for folder in run_folders(base))])
+    for attempt in range(1000):
         folder = base / (stamp if attempt == 0 else f"{stamp}-{attempt}")
         try:
             folder.mkdir(parents=True)
@@ -163,7 +171,14 @@ def new_folder(parent, name, stamp):
         if not os.access(folder, os.W_OK):
             raise _unwritable(parent, "no permission to write")
         return folder
-    raise _unwritable(parent, f"{base / stamp} and 99 more exist already")
+    raise _unwritable(parent, f"{base / stamp} and 999 more exist already")
+
+
+def run_folders(base):
+    """Returns the folders of the runs in `base`, oldest first."""
+    found = [(_STAMP.fullmatch(folder.name), folder) for folder in Path(base).glob("*/")]
+    order = [(match[1], int(match[2] or 0), folder) for match, folder in found if match]
+    return [folder for _, _, folder in sorted(order)]
 
 
 def _unwritable(parent, error):

@@ -49,7 +49,7 @@ class Run:
         }
         config = json.loads(json.dumps(config))
         if self.args.resume:
-            for folder in sorted((Path(self.args.out) / self.name).glob("*/"), reverse=True):
+            for folder in reversed(results.run_folders(Path(self.args.out) / self.name)):
                 saved = folder / "config.json"
                 if saved.is_file() and not (folder / "result.json").exists():
                     return self._reopen(folder, json.loads(saved.read_text()), config)

@@ -49,6 +49,15 @@ def test_history_has_one_line_an_epoch_and_empty_cells_for_missing_values(tmp_pa
     assert lines == ["row,seed,epoch,loss,acc", "a,0,1,2.0,", "a,0,2,1.0,", "b,1,1,3.0,0.5"]
 
 
+def test_the_newest_folder_comes_last_when_the_clock_goes_backwards(tmp_path):
+    stamps = ["20260101-000000", "20250101-000000", *["20240101-000000"] * 10, "20260101-000001"]
+    made = [results.new_folder(tmp_path, "r", stamp) for stamp in stamps]
+    (tmp_path / "r" / "notes").mkdir()
+    assert [folder.name for folder in made[1:3]] == ["20260101-000000-1", "20260101-000000-2"]
+    assert results.run_folders(tmp_path / "r") == made
+    assert results.run_folders(tmp_path / "none") == []
+
+
 def test_new_folder_never_reuses_one(tmp_path):
     first = results.new_folder(tmp_path, "r", "20260101-000000")
     second = results.new_folder(tmp_path, "r", "20260101-000000")
