@@ -72,6 +72,11 @@ class LengthBatches(keras.utils.PyDataset):
                 (self.buckets[-1], np.resize(np.concatenate([left, order]), self.batch_size))
             )
         self.batches = [batches[i] for i in random.permutation(len(batches))]
+        # TensorFlow takes the shapes to come from the first two batches: these must differ.
+        for i, (length, _) in enumerate(self.batches):
+            if length != self.batches[0][0]:
+                self.batches[1], self.batches[i] = self.batches[i], self.batches[1]
+                break
 
 
 def predict_by_length(model, x, buckets, *, batch_size=500):

@@ -104,6 +104,15 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert order(first) == order(again)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_first_two_batches_show_that_the_length_varies(seed):
+    batches, _ = _batches(count=200, seed=seed)
+    for _ in range(5):
+        assert batches[0][1].shape == batches[1][1].shape
+        assert batches[0][0][0].shape[1] != batches[1][0][0].shape[1]
+        batches.on_epoch_end()
+
+
 def test_less_is_computed_than_with_one_length():
     batches, _ = _batches(count=400)
     computed = sum(batches[i][0][0].size for i in range(len(batches)))
