@@ -19,7 +19,6 @@ _HOMES = {
     "fetch": "catalog",
     "load": "catalog",
     "one_row_per_pronunciation": "cmudict",
-    "predict_by_length": "batches",
     "strip_stress": "cmudict",
     "validation_split": "splits",
 }

@@ -77,24 +77,3 @@ class LengthBatches(keras.utils.PyDataset):
             if length != self.batches[0][0]:
                 self.batches[1], self.batches[i] = self.batches[i], self.batches[1]
                 break
-
-
-def predict_by_length(model, x, buckets, *, batch_size=500):
-    """Returns `model.predict(x)`, sequences of similar length together and cut to that length.
-
-    Args:
-        model: `keras.Model` whose output has one row a sample.
-        x: integers `(N, T)`, filled up with 0, none longer than the last bucket.
-        buckets: increasing integers.
-        batch_size: int.
-    """
-    bucket_of = np.searchsorted(buckets, (x != 0).sum(axis=1))
-    parts = {}
-    for number in np.unique(bucket_of):
-        part = x[bucket_of == number, : buckets[number]]
-        parts[number] = model.predict(part, batch_size=batch_size, verbose=0)
-    first = next(iter(parts.values()))
-    outputs = np.zeros((len(x), *first.shape[1:]), first.dtype)
-    for number, part in parts.items():
-        outputs[bucket_of == number] = part
-    return outputs

@@ -67,12 +67,14 @@ def strip_stress(pronunciation):
     return tuple(phoneme.rstrip("012") for phoneme in pronunciation)
 
 
-def one_row_per_pronunciation(words, answers):
+def one_row_per_pronunciation(words, answers, *, stress=True):
     """Turns words with several pronunciations into one training row for each of them.
 
     Args:
         words: sequence of `str`, N of them.
         answers: sequence of tuples of pronunciations, N of them.
+        stress: bool, whether to keep the digits of stress; pronunciations that are the same
+            without them become one row. Defaults to True.
 
     Returns:
         `(words, pronunciations)`, two lists of one length.
@@ -81,5 +83,7 @@ def one_row_per_pronunciation(words, answers):
     >>> one_row_per_pronunciation(["a"], [(("AH0",), ("EY1",))])
     (['a', 'a'], [('AH0',), ('EY1',)])
     """
+    if not stress:
+        answers = [tuple(dict.fromkeys(map(strip_stress, variants))) for variants in answers]
     rows = [(word, answer) for word, variants in zip(words, answers) for answer in variants]
     return [word for word, _ in rows], [answer for _, answer in rows]

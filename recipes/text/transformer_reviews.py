@@ -14,7 +14,7 @@ import sys
 
 from kerasdnn.answers import classify, predict_flag
 from kerasdnn.baselines import tfidf_logistic_regression
-from kerasdnn.data import LengthBatches, encode_texts, predict_by_length
+from kerasdnn.data import LengthBatches, encode_texts
 from kerasdnn.layers import (
     AttentionPooling,
     SinePositionEncoding,
@@ -91,13 +91,13 @@ def train(dataset, run, seed, texts, *, use_technique=True):
 # --- Evaluate ------------------------------------------------------------------------------------
 def evaluate(model, x, y):
     """Returns the accuracy."""
-    return float(np.mean(predict_by_length(model, x, BUCKETS).argmax(-1) == y))
+    return float(np.mean(model.predict(x, batch_size=500, verbose=0).argmax(-1) == y))
 
 
 # --- Main ----------------------------------------------------------------------------------------
 @recipe(metric="test_accuracy", data="chinese_reviews", gates=GATES, flags=predict_flag)
 def main(run):
-    dataset = run.load(task="text", quick_limit=1000)
+    dataset = run.load(task="text", quick_limit=500)
     if run.args.predict is not None:
         return classify(run, run.args.predict, LONGEST)
     texts = encode_texts(dataset, LONGEST, min_count=MIN_COUNT, most=MOST)

@@ -5,7 +5,7 @@ from kerasdnn.data import (
     LengthBatches,
     Vocabulary,
     encode_texts,
-    predict_by_length,
+    one_row_per_pronunciation,
     tokenize,
 )
 from kerasdnn.data.splits import objects
@@ -124,13 +124,9 @@ def test_batches_refuse_what_no_bucket_holds():
         _batches(buckets=(4, 7))
 
 
-def test_predict_by_length_is_predict():
-    class Lengths:
-        """Counts tokens, and adds a tenth for each column that it was given."""
-
-        def predict(self, x, **_):
-            return np.stack([(x != 0).sum(axis=1) + x.shape[1] / 10], axis=1)
-
-    x = np.array([[1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
-    outputs = predict_by_length(Lengths(), x, (2, 4))
-    np.testing.assert_allclose(outputs[:, 0], [1.2, 3.4, 0.2, 4.4])
+def test_pronunciations_that_differ_in_stress_only_are_one_row():
+    spoken = (("AH0", "B"), ("AH1", "B"), ("EY1", "B"))
+    assert len(one_row_per_pronunciation(["ab"], [spoken])[0]) == 3
+    words, rows = one_row_per_pronunciation(["ab"], [spoken], stress=False)
+    assert words == ["ab", "ab"]
+    assert rows == [("AH", "B"), ("EY", "B")]

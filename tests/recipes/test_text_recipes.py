@@ -79,7 +79,7 @@ def test_without_positions_the_order_is_lost():
 def speakers():
     """Both pronouncing networks, not trained."""
     keras.utils.set_random_seed(0)
-    return transformer_g2p.build(), transformer_g2p.build_lstm()
+    return transformer_g2p.build(), transformer_g2p.build(attention=False)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -120,9 +120,10 @@ def test_words_without_letters(text, tmp_path, capsys):
 
 
 def test_the_alphabets_are_those_of_the_dictionary():
-    from kerasdnn.data import load
+    from kerasdnn.data import load, one_row_per_pronunciation
 
     dataset = load("cmudict")
     assert {letter for word in dataset.x_train for letter in word} <= set(LETTERS)
-    _, spoken = transformer_g2p.rows(dataset.x_train[:20000], dataset.y_train[:20000])
+    part = dataset.x_train[:20000], dataset.y_train[:20000]
+    _, spoken = one_row_per_pronunciation(*part, stress=False)
     assert {sound for one in spoken for sound in one} == set(transformer_g2p.SPEECH.tokens[4:])
