@@ -27,26 +27,27 @@ def reviews(tmp_path):
     return _csv(tmp_path / "mine.csv", rows)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_table_of_ones_own_and_a_sentence(reviews, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(transformer_reviews, "QUICK_EPOCHS", 30)
+    monkeypatch.setattr(lstm_reviews, "QUICK_EPOCHS", 40)
+    monkeypatch.setattr(lstm_reviews, "KINDS", ("GRU",))
     flags = ["--data", reviews, "--out", str(tmp_path / "runs"), "--quick"]
-    assert transformer_reviews.main([*flags, "--predict", "great"]) == 2
+    assert lstm_reviews.main([*flags, "--predict", "great"]) == 2
     assert "Train it first" in capsys.readouterr().err
-    assert transformer_reviews.main(flags) == 0
+    assert lstm_reviews.main(flags) == 0
     out = capsys.readouterr().out
     assert out.count("without a text") == out.count("cut: 1 of ") == out.count("[UNK]: ") == 1
     assert "char TF-IDF + logistic regression" in out
     for word, label in (("great", "yes"), ("awful", "no")):
-        assert transformer_reviews.main([*flags, "--predict", f"the film was {word}"]) == 0
+        assert lstm_reviews.main([*flags, "--predict", f"the film was {word}"]) == 0
         assert f"\n{label} (probability " in capsys.readouterr().out
-    assert transformer_reviews.main([*flags, "--predict", "Ωμέγα"]) == 0
+    assert lstm_reviews.main([*flags, "--predict", "Ωμέγα"]) == 0
     out = capsys.readouterr().out
     assert "[UNK]: 1 of 1 tokens" in out
     assert "knows no token" in out
-    assert transformer_reviews.main([*flags, "--predict", "great " * 500]) == 0
+    assert lstm_reviews.main([*flags, "--predict", "great " * 500]) == 0
     assert capsys.readouterr().out.count("cut: 1 of 1 texts") == 1
-    assert transformer_reviews.main([*flags, "--predict", "  "]) == 2
+    assert lstm_reviews.main([*flags, "--predict", "  "]) == 2
     assert "no word in it" in capsys.readouterr().err
 
 
