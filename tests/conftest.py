@@ -11,6 +11,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 THIRD_PARTY_WARNINGS = (
     # Keras' variables (and numpy 2) whenever a variable becomes an array.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    # Keras Tuner, on every call of an oracle.
+    "ignore:currentThread.. is deprecated:DeprecationWarning",
+    "ignore:getName.. is deprecated:DeprecationWarning",
 )
 
 
