@@ -15,6 +15,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 ENUMERATED = 4096  # points of a space that are all looked at; of a larger one a sample is
 SAMPLED = 512  # random points, and as many around the best ones
 NEAR_BEST, NEAR_WIDTH = 5, 0.1  # best points to look around, and how far
+OWN_LENGTHS = 5  # trials a coordinate from which on each has a length of its own
 STEPS = 15  # of L-BFGS on the likelihood; each fit starts where the last one ended
 
 
@@ -142,9 +143,10 @@ class NoRepeatBayesianOracle(_NoRepeatOracle):
         return gain * stats.norm.cdf(z) + deviation * stats.norm.pdf(z)
 
     def _fit(self, x, y):
-        dimensions = x.shape[1]
+        # With few trials, a length for each coordinate makes some of them look irrelevant.
+        own = len(x) >= OWN_LENGTHS * x.shape[1]
         kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(
-            np.full(dimensions, 0.5), (5e-2, 1e1), nu=2.5
+            np.full(x.shape[1], 0.5) if own else 0.5, (1e-1, 2.0), nu=2.5
         ) + WhiteKernel(1e-3, (1e-6, 1e-1))
         if self._theta is not None and len(self._theta) == len(kernel.theta):
             kernel = kernel.clone_with_theta(self._theta)
@@ -205,7 +207,7 @@ class NoRepeatBayesian(keras_tuner.Tuner):
     trials tries five. Differences: tried points are left out of the proposals, and when a finite
     space is used up the search ends and says so; the first trial is the default configuration, the
     next ones lie far apart; unordered choices have a coordinate each; the Gaussian process
-    (scikit-learn, Matern 5/2, one length a coordinate) is fitted once a proposal from where the
+    (scikit-learn, Matern 5/2) is fitted once a proposal from where the
     last fit ended and expected improvement is taken over a pool of points, which needs
     milliseconds where 50 numerical descents need seconds; a search that is resumed proposes what
     the undisturbed one would have.
