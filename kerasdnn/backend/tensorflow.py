@@ -115,6 +115,8 @@ def peek_batch(arguments, count=1):
     (iterator,) = arguments
     if not isinstance(iterator, tf.data.Iterator):  # one of tf.distribute
         return None, arguments
+    if not all(isinstance(s, tf.TensorSpec) for s in tf.nest.flatten(iterator.element_spec)):
+        return None, arguments  # ragged and sparse batches
     batches = [batch for _, batch in zip(range(count), iterator)]
     # With the same signature the train function need not be traced again.
     again = tf.data.Dataset.from_generator(

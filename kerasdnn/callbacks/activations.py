@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import random
+import warnings
 
 from kerasdnn import backend
 
@@ -52,7 +53,12 @@ class Activations:
             Dictionary from layer name to what `describe` says, and the output as arrays.
         """
         found = {}
-        with _random_states_kept(), keras.StatelessScope(state_mapping=list(values)):
+        with (
+            warnings.catch_warnings(),  # the training has given them already
+            _random_states_kept(),
+            keras.StatelessScope(state_mapping=list(values)),
+        ):
+            warnings.simplefilter("ignore")
             with _recorded(self.layers, found):
                 x = keras.tree.map_structure(keras.ops.convert_to_tensor, x)
                 output = self._call(x)

@@ -185,6 +185,14 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def _on_batch(self, step, batch, values):
         began = time.perf_counter()
+        try:
+            self._keep(step, batch, values)
+        except Exception as error:  # data that cannot be read are trained on all the same
+            self.notes.append(f"batches were not seen: {type(error).__name__}: {error}"[:200])
+            self._batches, self._sampled = [], True
+        self.seconds += time.perf_counter() - began
+
+    def _keep(self, step, batch, values):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         self._batches.append(keras.tree.map_structure(_as_array, (x, y, weight)))
         if step == 0:
@@ -194,7 +202,6 @@ class GradientMonitor(keras.callbacks.Callback):
         full = len(self._batches) == MOST_BATCHES or size > MOST_BYTES
         if full or sum(map(_rows, self._batches)) >= self._rows_wanted():
             self._sample()
-        self.seconds += time.perf_counter() - began
 
     def _sample(self):
         """Puts the batches seen so far together."""

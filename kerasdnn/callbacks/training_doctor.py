@@ -146,6 +146,7 @@ class TrainingDoctor(GradientMonitor):
             return
         measure.settle_kinds(evidence.labels, facts)
         facts.batch_size = rows.batch_size
+        facts.shuffle = False  # the rows stand in the order in which they were trained on
         steps = self.params.get("steps") or evidence.run.steps_per_epoch
         facts.rows = steps * rows.batch_size if steps else len(rows)
         evidence.batch = self._first_batch(evidence, rows)

@@ -78,7 +78,9 @@ class Observed(keras.optimizers.Optimizer):
     def named(self, norms, counts, steps):
         """Returns values of `self.norms` and `self.counts` as `statistics` does."""
         values = dict(zip(ROWS, np.array(norms)))
-        values["update_ratio"] = values["update_norm"] / np.maximum(values["weight_norm"], 1e-12)
+        with np.errstate(all="ignore"):  # of weights that are no numbers any more
+            ratio = values["update_norm"] / np.maximum(values["weight_norm"], 1e-12)
+        values["update_ratio"] = ratio
         rates = np.array(counts) / max(steps, 1)
         return {
             "path": [getattr(v, "path", v.name) for v in self._trainable_variables],
@@ -256,7 +258,8 @@ def by_layer(statistics, layers=None):
     rows = [np.array([layer == name for layer in layers]) for name in names]
     result = {"layer": names, "steps": statistics["steps"]}
     for key in ROWS:
-        result[key] = np.array([np.sqrt(np.sum(np.square(statistics[key][row]))) for row in rows])
+        wide = statistics[key].astype("float64")  # the square of a norm may be beyond float32
+        result[key] = np.array([np.sqrt(np.sum(np.square(wide[row]))) for row in rows])
     for key in RATES:
         result[key] = np.array([np.max(statistics[key][row]) for row in rows])
     size = np.array(statistics["size"])
