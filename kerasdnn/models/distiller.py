@@ -118,7 +118,7 @@ class Distiller(keras.Model):
         return total
 
     def _penalties(self):
-        return [ops.cast(loss, "float32") for loss in self.student.losses]
+        return [ops.cast(loss, "float32") for loss in self.losses]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, _split(y)[0], y_pred, sample_weight)
@@ -152,7 +152,10 @@ class Distiller(keras.Model):
 
     @property
     def losses(self):
-        return [] if self._plan.hide_penalties else self.student.losses
+        if self._plan.hide_penalties:
+            return []
+        # On JAX those of the call are handed over by Keras' trainer.
+        return self._losses_override or self.student.losses
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
