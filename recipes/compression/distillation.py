@@ -1,0 +1,132 @@
+"""Knowledge distillation of an MLP on Fashion-MNIST.
+
+Shows     that a small network learns more from a large one's soft answers than from the labels
+Concept   knowledge distillation
+Paper     Hinton, Vinyals, Dean (2015), arXiv:1503.02531
+Data      fashion_mnist_bundled, 10,000 / 2,000
+Expect    not measured yet
+Target    0.82, of the gap in test errors on MNIST (teacher 67, student 146, distilled 74)
+Run       python recipes/compression/distillation.py          --quick: under 30 s
+Change    TEMPERATURE, LABEL_WEIGHT, STUDENT, TEACHER
+"""
+
+import sys
+
+from kerasdnn.losses import SoftTargets, SparseCategoricalCrossentropy
+from kerasdnn.models import Distiller
+from kerasdnn.optimizers import OneCycle
+from kerasdnn.recipe import Gate, Trial, recipe
+
+import keras
+import numpy as np
+from keras import layers
+
+# --- Settings ------------------------------------------------------------------------------------
+IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
+TEACHER, STUDENT = (512, 512), (128, 128)  # units of the hidden layers
+DROPOUT = 0.4  # of the teacher's hidden units; as in the paper, the student has none
+SHIFT = 1 / 14  # of the image, up to which the teacher's images are moved: 2 pixels
+TEACHER_EPOCHS, EPOCHS = 30, 20  # passes over the training images
+QUICK_EPOCHS = 2
+BATCH = 128  # images a step
+PEAK_RATE = 2e-3  # Adam's learning rate at the top of the cycle
+TEMPERATURE = 8.0  # of both softmaxes
+LABEL_WEIGHT = 0.1  # of the labels, beside 1 for the teacher
+GATES = {"fashion_mnist_bundled": Gate(0.5)}
+
+
+# --- Model ---------------------------------------------------------------------------------------
+def build(hp=None, input_shape=(*IMAGE_SIZE, 1), classes=10, hidden=STUDENT, dropout=0.0):
+    """Returns an MLP, pixels to logits; with dropout also its images are moved in training."""
+    if hp is not None:
+        hidden = [hp.Int(f"units_{i}", 64, 512, step=64) for i in range(2)]
+    inputs = keras.Input(input_shape)  # (B, 28, 28, 1)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    if dropout:
+        x = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest")(x)
+    x = layers.Flatten()(x)  # (B, 784)
+    for units in hidden:
+        x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Dropout(dropout)(x) if dropout else x
+    return keras.Model(inputs, layers.Dense(classes, dtype="float32")(x))
+
+
+# --- Train ---------------------------------------------------------------------------------------
+def fit(model, dataset, run, label, epochs, y=None):
+    """Compiles and trains on labels, or on labels with a teacher's answers; returns history."""
+    epochs = QUICK_EPOCHS if run.quick else epochs
+    steps = epochs * -(-len(dataset.x_train) // BATCH)
+    model.compile(
+        keras.optimizers.Adam(OneCycle(PEAK_RATE, steps)),
+        SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=keras.backend.backend() != "tensorflow",
+    )
+    y = dataset.y_train if y is None else y
+    return run.fit(model, dataset.x_train, y, label=label, batch_size=BATCH, epochs=epochs)
+
+
+def train(dataset, run, teacher=None, *, use_technique=True):
+    """Trains a student, on its teacher's answers or on the labels alone."""
+    shape, classes = dataset.x_train.shape[1:], len(dataset.class_names)
+    student = build(None, shape, classes)
+    if not use_technique:
+        return student, fit(student, dataset, run, "labels alone", EPOCHS)
+    distiller = Distiller(student, teacher, SoftTargets(TEMPERATURE), label_weight=LABEL_WEIGHT)
+    answers = distiller.teach(dataset.x_train, dataset.y_train)  # once, not in every epoch
+    return student, fit(distiller, dataset, run, "distilled", EPOCHS, answers)
+
+
+# --- Evaluate ------------------------------------------------------------------------------------
+def evaluate(model, dataset):
+    """Returns the test accuracy."""
+    logits = model.predict(dataset.x_test, batch_size=500, verbose=0)
+    return float(np.mean(logits.argmax(-1) == dataset.y_test))
+
+
+# --- Main ----------------------------------------------------------------------------------------
+@recipe(
+    metric="share_of_gap_closed",
+    data="fashion_mnist_bundled",
+    gates=GATES,
+    target=(0.82, "Hinton et al. (2015), MNIST: 146 errors to 74, teacher 67"),
+)
+def main(run):
+    dataset = run.load(image_size=IMAGE_SIZE)
+    found = {}
+
+    def teach(seed):
+        if ("teacher", seed) not in found:
+            shape, classes = dataset.x_train.shape[1:], len(dataset.class_names)
+            teacher = build(None, shape, classes, TEACHER, DROPOUT)
+            history = fit(teacher, dataset, run, "teacher", TEACHER_EPOCHS)
+            found["teacher", seed] = teacher, history, evaluate(teacher, dataset)
+        return found["teacher", seed]
+
+    def alone(seed):
+        student, history = train(dataset, run, use_technique=False)
+        found["alone", seed] = evaluate(student, dataset)
+        return Trial(0.0, student, history, columns={"accuracy": found["alone", seed]})
+
+    def distilled(seed):
+        if ("alone", seed) not in found:  # after --resume
+            alone(seed)
+        teacher, _, best = teach(seed)
+        student, history = train(dataset, run, teacher)
+        accuracy = evaluate(student, dataset)
+        gap = best - found["alone", seed]
+        share = (accuracy - found["alone", seed]) / gap if gap > 0 else 0.0
+        return Trial(share, student, history, columns={"accuracy": accuracy})
+
+    def teacher_row(seed):
+        teacher, history, accuracy = teach(seed)
+        return Trial(1.0, teacher, history, columns={"accuracy": accuracy})
+
+    run.row("student alone", alone, role="control")
+    run.row("teacher", teacher_row)
+    run.row("distilled student", distilled, role="technique")
+    run.finish(save_inputs=dataset.x_test[:256])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
