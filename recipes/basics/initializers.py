@@ -108,7 +108,7 @@ def at_the_start(model, x, y, depth):
     first to the last; 0 is the size kept.
     """
     ends = [model.get_layer(f"hidden_{i}") for i in (0, depth - 1)]
-    signals = keras.Model(model.inputs, [end.output for end in ends]).predict(x, verbose=0)
+    signals = keras.Model(model.inputs, [end.output for end in ends])(x, training=False)
     _, gradients = backend.current().loss_gradients(model, x, y)
     paths = [v.path for v in model.trainable_variables]
     by_end = [gradients[paths.index(end.kernel.path)] for end in ends]
@@ -119,6 +119,7 @@ def at_the_start(model, x, y, depth):
 
 
 def _log_size(values):
+    values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
     size = np.sqrt(np.mean(np.square(values, dtype="float64")))
     return float(np.log10(max(size, np.finfo("float32").tiny)))  # what is smaller has become zero
 
