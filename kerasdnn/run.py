@@ -33,7 +33,8 @@ class Run:
         self.quick, self.seeds = args.quick, list(range(args.seeds))
         self.started, self.result, self.dataset = time.perf_counter(), None, None
         self.rows, self.histories, self.model = {}, {}, None
-        self.left, self.current, self.choices, self.setting = False, None, {}, None
+        self.left, self.current, self.choices = False, None, {}
+        self.setting, self.compiled = None, {}
         self.seed, self.fits = None, 0  # of the trial that runs now
         self.settings = {k: v for k, v in constants.items() if k.isupper() and _plain(v)}
         self.out = console.console()
@@ -125,7 +126,7 @@ class Run:
         for note in dataset.notes:
             self.say(f"note: {note}")
 
-    def fastest(self, build, x, y, *, batch_size, once=False):
+    def fastest(self, build, x, y, *, batch_size, once=False, reuse=None):
         """Returns a compiled model that trains the fastest safe way on this machine.
 
         What `kerasdnn.runtime.autotune` chooses is printed and kept in result.json. With `--quick`
@@ -139,7 +140,27 @@ class Run:
             batch_size: int, that of the training.
             once: bool, whether the first call decides for all, so that the rows of a table differ
                 in what they compare and not in their precision. Defaults to False.
+            reuse: str, names models that differ in their first weights only. A further one trains
+                in the earlier one, with its own first weights: where layers are many and small,
+                compiling takes longer than training. Defaults to None, each model its own.
         """
+        if reuse in self.compiled:
+            model, start = self.compiled[reuse]
+            first = zip(_own_variables(model), _own_variables(build()), strict=True)
+            for variable, value in (*first, *start):
+                variable.assign(value)
+            return model
+        model = self._fastest(build, x, y, batch_size, once)
+        if reuse is not None:
+            import keras
+
+            model.optimizer.build(model.trainable_variables)
+            values = [keras.ops.convert_to_numpy(v).copy() for v in model.optimizer.variables]
+            start = list(zip(model.optimizer.variables, values, strict=True))
+            self.compiled[reuse] = model, start
+        return model
+
+    def _fastest(self, build, x, y, batch_size, once):
         from kerasdnn import backend
         from kerasdnn.runtime import autotune
 
@@ -306,6 +327,12 @@ class Run:
         results.write_json(self.folder / "result.json", self.result)
         self.say(f"files in {self.folder}")
         self.say(results.result_line(self.result))
+
+
+def _own_variables(model):
+    """Returns weights, statistics and seeds."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [variable for variable in model.variables if id(variable) not in metrics]
 
 
 def _for_inference(model):

@@ -281,10 +281,23 @@ def test_the_choice_of_autotune_is_kept_in_the_result(tmp_path, monkeypatch):
 
     monkeypatch.setattr(runtime, "autotune", measured)
 
+    def reused_as_new(fastest):
+        """Dropout's seeds, the optimizer's memory and the weights start again, compiled once."""
+        x, y = np.ones((8, 2), "float32"), np.zeros((8, 1), "float32")
+        losses, models = [], []
+        for _ in range(2):
+            keras.utils.set_random_seed(5)
+            models.append(fastest())
+            losses.append(models[-1].fit(x, y, epochs=3, verbose=0).history["loss"])
+        assert models[0] is models[1]
+        assert losses[0] == losses[1]
+
     def trial(run):
         def build():
-            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-            model.compile("sgd", "mse")
+            model = keras.Sequential(
+                [keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+            )
+            model.compile(keras.optimizers.Adam(0.1), "mse")
             return model
 
         def once(seed):
@@ -292,6 +305,7 @@ def test_the_choice_of_autotune_is_kept_in_the_result(tmp_path, monkeypatch):
             model = run.fastest(build, x, y, batch_size=4)
             like_it = run.fastest(build, x, y, batch_size=4, once=True)
             assert like_it.jit_compile is model.jit_compile is False
+            reused_as_new(lambda: run.fastest(build, x, y, batch_size=4, once=True, reuse="key"))
             history = run.fit(model, x, y, batch_size=4, epochs=2, label="tiny")
             return Trial(0.5, model, history)
 

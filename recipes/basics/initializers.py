@@ -27,7 +27,7 @@ DEPTHS = (2, 10, 20)  # hidden layers; the last is the one that the recipe repor
 WIDTH = 64  # units of each
 EPOCHS, FEW_IMAGES, FEW_EPOCHS = 3, 20_000, 12  # the bundled images are seen more often
 QUICK_EPOCHS, QUICK_DEPTHS = 1, (2, 12)
-BATCH = 256  # images a step
+BATCH = 500  # images a step
 RATE = 1e-3  # Adam's learning rate
 PROBE = 1000  # training images on which signal and gradient are measured
 GATES = {
@@ -91,7 +91,8 @@ def train(dataset, run, *, use_technique=True, name=None, depth=DEPTHS[-1]):
         )
         return model
 
-    model = run.fastest(compiled, x, y, batch_size=BATCH, once=True)
+    key = f"{INITIALIZERS[name][0]} {depth}"  # one compilation for all that start differently
+    model = run.fastest(compiled, x, y, batch_size=BATCH, once=True, reuse=key)
     columns = at_the_start(model, x[:PROBE], y[:PROBE], depth)
     epochs = EPOCHS if len(x) > FEW_IMAGES else FEW_EPOCHS
     epochs = QUICK_EPOCHS if run.quick else epochs
