@@ -22,20 +22,20 @@ import keras
 import numpy as np
 from keras import layers
 
-# --- Settings: the rate is the best for ReLU on 5,000 held-out training images -------------------
+# --- Settings: of 0.01, 0.03 and 0.1 the rate is best for ReLU on 5,000 held-out training images -
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 DEPTH = 20  # hidden layers
 WIDTH = 64  # units of each
-EPOCHS, FEW_IMAGES, FEW_EPOCHS = 3, 20_000, 12  # the bundled images are seen more often
+EPOCHS, FEW_IMAGES, FEW_EPOCHS = 3, 20_000, 20  # the bundled images are seen more often
 QUICK_EPOCHS = 1
 BATCH = 500  # images a step
-RATE = 1e-3  # Adam's learning rate
-HIGH_RATE = 1e-2  # ten times that, at which ReLU units die
+RATE = 0.01  # SGD's learning rate, with momentum 0.9
+HIGH_RATE = 0.1  # ten times that, at which ReLU units die
 PROBE = 1000  # training images on which units and gradients are looked at
 DEAD_SLOPE = 1e-3  # a unit is dead if its slope is below this on every image of the probe
 GATES = {
-    "fashion_mnist": Gate(0.83, gain=0.5),
-    "fashion_mnist_bundled": Gate(0.78, gain=0.5),
+    "fashion_mnist": Gate(0.79, gain=0.5),
+    "fashion_mnist_bundled": Gate(0.70, gain=0.5),
 }
 
 # Each comes with the initialization made for it, so nothing fails for want of one.
@@ -91,7 +91,7 @@ def train(dataset, run, *, use_technique=True, activation=None, rate=RATE):
     def compiled():
         model = build(None, x.shape[1:], len(dataset.class_names), activation)
         model.compile(
-            keras.optimizers.Adam(rate),
+            keras.optimizers.SGD(rate, momentum=0.9),
             SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
@@ -123,7 +123,7 @@ def gradient_ratio(model, x, y):
 def dead_share(model, x):
     """Returns the share of hidden units that no image of the probe can change any more."""
     dense, activations = hidden_layers(model)
-    look = keras.Model(model.inputs, [layer.output for layer in dense])
+    look = keras.Model(model.inputs[0], [layer.output for layer in dense])
     dead = []
     for z, activation in zip(look(x, training=False), activations, strict=True):
         slopes = keras.ops.convert_to_numpy(slope(activation, keras.ops.cast(z, "float32")))

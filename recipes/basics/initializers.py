@@ -21,18 +21,18 @@ import keras
 import numpy as np
 from keras import layers
 
-# --- Settings: the rate is the best for He's weights on 5,000 held-out training images -----------
+# --- Settings: of 0.01, 0.03 and 0.1 the rate is best for He on 5,000 held-out training images ---
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
-DEPTHS = (2, 10, 20)  # hidden layers; the last is the one that the recipe reports
+DEPTHS = (2, 8, 20)  # hidden layers; the last is the one that the recipe reports
 WIDTH = 64  # units of each
-EPOCHS, FEW_IMAGES, FEW_EPOCHS = 3, 20_000, 12  # the bundled images are seen more often
+EPOCHS, FEW_IMAGES, FEW_EPOCHS = 3, 20_000, 20  # the bundled images are seen more often
 QUICK_EPOCHS, QUICK_DEPTHS = 1, (2, 12)
 BATCH = 500  # images a step
-RATE = 1e-3  # Adam's learning rate
+RATE = 0.01  # SGD's learning rate, with momentum 0.9
 PROBE = 1000  # training images on which signal and gradient are measured
 GATES = {
-    "fashion_mnist": Gate(0.83, gain=0.3),
-    "fashion_mnist_bundled": Gate(0.78, gain=0.3),
+    "fashion_mnist": Gate(0.79, gain=0.3),
+    "fashion_mnist_bundled": Gate(0.70, gain=0.3),
 }
 
 
@@ -85,7 +85,7 @@ def train(dataset, run, *, use_technique=True, name=None, depth=DEPTHS[-1]):
     def compiled():
         model = build(None, x.shape[1:], len(dataset.class_names), name, depth)
         model.compile(
-            keras.optimizers.Adam(RATE),
+            keras.optimizers.SGD(RATE, momentum=0.9),
             SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
@@ -105,17 +105,16 @@ def train(dataset, run, *, use_technique=True, name=None, depth=DEPTHS[-1]):
 def at_the_start(model, x, y, depth):
     """Returns what the first weights do to the signal going up and to the gradient coming down.
 
-    Both as log10 of a ratio of root mean squares, of the last hidden layer to the first and of the
-    first to the last; 0 is the size kept.
+    Both as log10 of root mean squares: of the last hidden layer's output over the first one's (0 is
+    the size kept), and of the gradient that arrives at the first hidden layer's weights.
     """
     ends = [model.get_layer(f"hidden_{i}") for i in (0, depth - 1)]
-    signals = keras.Model(model.inputs, [end.output for end in ends])(x, training=False)
+    signals = keras.Model(model.inputs[0], [end.output for end in ends])(x, training=False)
     _, gradients = backend.current().loss_gradients(model, x, y)
-    paths = [v.path for v in model.trainable_variables]
-    by_end = [gradients[paths.index(end.kernel.path)] for end in ends]
+    first = [v.path for v in model.trainable_variables].index(ends[0].kernel.path)
     return {
         "log10 signal": _log_size(signals[1]) - _log_size(signals[0]),
-        "log10 gradient": _log_size(by_end[0]) - _log_size(by_end[1]),
+        "log10 first gradient": _log_size(gradients[first]),
     }
 
 
