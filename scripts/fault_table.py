@@ -26,15 +26,14 @@ BEGIN, END = "<!-- table: filled by scripts/fault_table.py -->", "<!-- end of th
 MEMORY = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
 
 
-def kills(trainer, wanted):
-    """Kills every kind of training until there are `wanted` kills; returns a row for each kind."""
-    rows = {}
+def kills(trainer, wanted, rows):
+    """Kills every kind of training until there are `wanted` kills; yields the rows so far."""
     for seed in range(100):
         for name in workloads.WORKLOADS:
             if sum(row["kills"] for row in rows.values()) >= wanted:
-                return rows
+                return
             with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-                found = harness.kill_and_resume(trainer, folder, name, 4, seed + 1)
+                found = harness.kill_and_resume(trainer, folder, name, 8, seed + 1)
             row = rows.setdefault(name, {"kills": 0, "wrong": [], "most steps lost": {}})
             row["kills"] += len(found["events"])
             row["wrong"] += found["wrong"]
@@ -42,7 +41,7 @@ def kills(trainer, wanted):
             lost = max(found.get("lost", ()), default=0)
             row["most steps lost"][every] = max(lost, row["most steps lost"].get(every, 0))
             print(name, seed, len(found["events"]), "kills", found["wrong"] or "equal", flush=True)
-    return rows
+            yield
 
 
 def damaged(count=600):
@@ -165,6 +164,18 @@ def table(found):
     return "\n".join(lines)
 
 
+def write(found):
+    """Writes both files, also what is there of an unfinished run."""
+    facts = environment()
+    found["machine"] = {key: facts["machine"][key] for key in ("cpu", "cores")}
+    versions = facts["versions"]
+    found["versions"] = ", ".join(f"{k} {versions[k]}" for k in ("keras", facts["backend"]))
+    (ROOT / "docs" / "faults.json").write_text(json.dumps(found, indent=2) + "\n")
+    page = ROOT / "docs" / "faults.md"
+    head, rest = page.read_text().split(BEGIN)
+    page.write_text(f"{head}{BEGIN}\n{table(found)}\n{END}{rest.split(END)[1]}")
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=56)
@@ -180,19 +191,14 @@ def main(argv=None):
         if "damage" in parts:
             found["damage"] = damaged()
         if "kills" in parts:
-            found["kills"] = kills(trainer, args.kills)
+            found["kills"] = {}
+            for _ in kills(trainer, args.kills, found["kills"]):
+                write(found)
     finally:
         trainer.close()
     if "cost" in parts:
         found["cost"] = cost()
-    facts = environment()
-    found["machine"] = {key: facts["machine"][key] for key in ("cpu", "cores")}
-    versions = facts["versions"]
-    found["versions"] = ", ".join(f"{k} {versions[k]}" for k in ("keras", facts["backend"]))
-    path.write_text(json.dumps(found, indent=2) + "\n")
-    page = ROOT / "docs" / "faults.md"
-    head, rest = page.read_text().split(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n{table(found)}\n{END}{rest.split(END)[1]}")
+    write(found)
     print(table(found))
     return 0
 

@@ -7,6 +7,8 @@ from kerasdnn import backend
 import keras
 import numpy as np
 
+GROWN = 1e4  # times the largest weight at the beginning: such weights break any batch
+
 
 class StopOnNaN(keras.callbacks.Callback):
     """Stops at the first NaN or infinity, names batch, layer and cause, and keeps good weights.
@@ -50,7 +52,7 @@ The weights are those of 2 steps before.
         self.data, self.every = data, int(every)
         self.say = say or (lambda text: print(text, file=sys.stderr))
         self.report = None
-        self._good, self._since = None, 0
+        self._good, self._since, self._first_size = None, 0, 0.0
 
     def get_state(self):
         """Nothing to keep in a state of the training: the good weights are the state's own."""
@@ -86,6 +88,8 @@ The weights are those of 2 steps before.
 
     def _copy(self):
         variables = self._variables()
+        if self._good is None:
+            self._first_size = _largest(self.model)[0]
         if _finite(variables):  # else the loss of this step will show it
             self._good = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in variables]
             self._since = 0
@@ -112,9 +116,10 @@ The weights are those of 2 steps before.
 
     def _cause(self, batch):
         """Looks for the first thing that is not finite with the good weights."""
-        growth = "growth", _largest(self.model), "the weights grew until they were not finite, "
-        growth = (*growth[:2], f"{growth[2]}those of {growth[1]} most. Lower the learning rate.")
-        if self.data is None or batch is None:
+        size, path = _largest(self.model)
+        words = f"the weights grew until they were not finite, those of {path} most. Lower the "
+        growth = "growth", path, f"{words}learning rate, or clip the gradients."
+        if self.data is None or batch is None or size > GROWN * max(1.0, self._first_size):
             return growth
         for index in (batch, batch - 1):  # a broken gradient shows in the next loss
             if index < 0:
@@ -173,5 +178,6 @@ def _finite(variables):
 
 
 def _largest(model):
-    sizes = {v.path: np.abs(keras.ops.convert_to_numpy(v)).max() for v in model.trainable_variables}
-    return max(sizes, key=sizes.get)
+    """Returns the largest absolute weight and the path of its variable."""
+    weights = [(keras.ops.convert_to_numpy(v), v.path) for v in model.trainable_variables]
+    return max((float(np.abs(value).max()), path) for value, path in weights)

@@ -5,14 +5,8 @@ from tests.faults.workloads import EPOCHS, QUICK, STEPS, WORKLOADS
 
 import pytest
 
-NEEDS = {"SimCLR": "SimCLR", "MoCo": "MoCo", "GAN": "GAN"}
-
 
 def check(trainer, folder, name, kills, seed):
-    if name in NEEDS:
-        models = pytest.importorskip("kerasdnn.models")
-        if not hasattr(models, NEEDS[name]):
-            pytest.skip(f"no {NEEDS[name]} yet")
     found = harness.kill_and_resume(trainer, folder, name, kills, seed)
     assert found["wrong"] == [], found
     assert found["events"]

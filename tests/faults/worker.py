@@ -122,6 +122,7 @@ def child(order):
 
 
 def main():
+    workloads.images()  # once, before the forks
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

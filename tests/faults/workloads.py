@@ -1,6 +1,10 @@
 """Small real trainings, one of each kind of state that a training can have."""
 
+import functools
+
 from kerasdnn import data, layers
+from kerasdnn.callbacks import PruneToSparsity
+from kerasdnn.models import GAN, MoCo, SimCLR
 from kerasdnn.resume import exact_fit
 from kerasdnn.runtime import seed_everything
 
@@ -11,6 +15,7 @@ BATCH, EPOCHS, SAMPLES = 16, 3, 90  # six steps an epoch, the last batch is smal
 STEPS = -(-SAMPLES // BATCH)
 
 
+@functools.cache
 def images():
     digits = data.load("digits", limit=SAMPLES, seed=0)
     return digits.x_train.astype("float32"), digits.y_train
@@ -85,24 +90,18 @@ def encoder():
 
 
 def simclr():
-    from kerasdnn.models import SimCLR
-
     model = SimCLR(encoder(), keras.Sequential(augmentation()), temperature=0.5)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     return model
 
 
 def moco():
-    from kerasdnn.models import MoCo
-
     model = MoCo(encoder(), keras.Sequential(augmentation()), queue_size=48, momentum=0.9)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     return model
 
 
 def gan():
-    from kerasdnn.models import GAN
-
     generator = keras.Sequential(
         [
             keras.Input((4,)),
@@ -132,8 +131,6 @@ def stopping():
 
 
 def pruning():
-    from kerasdnn.callbacks import PruneToSparsity
-
     return [PruneToSparsity(0.7, updates=7)]
 
 
@@ -166,7 +163,7 @@ def train(name, folder, every, *, watch=(), epochs=EPOCHS, say=None):
         seed=7,
         resume_dir=folder,
         every=every,
-        validation_data=(x[:20], y[:20]) if labels else None,
+        validation_data=(x[:20], y[:20]) if others is stopping else None,
         callbacks=[*others(), *watch],
         say=say,
     )
