@@ -130,6 +130,7 @@ def main():
         if pid == 0:
             code = 0
             handle = os.open(os.path.join(order["folder"], "errors.log"), os.O_WRONLY | os.O_CREAT)
+            os.dup2(handle, 1)  # the parent's answers go there
             os.dup2(handle, 2)
             try:
                 child(order)
