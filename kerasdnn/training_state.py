@@ -104,9 +104,14 @@ def restore(model, callbacks, arrays, meta):
         )
     for i, variable in enumerate(own):
         variable.assign(arrays[f"v{i}"])
+    restore_callbacks(callbacks, arrays, meta)
+    _set_random_state(unpack(meta["random"], arrays))
+
+
+def restore_callbacks(callbacks, arrays, meta):
+    """Puts what the callbacks know back."""
     for callback, state in zip(callbacks, meta["callbacks"], strict=True):
         _set_callback_state(callback, unpack(state, arrays))
-    _set_random_state(unpack(meta["random"], arrays))
 
 
 def restore_metrics(model, arrays, meta):

@@ -152,7 +152,13 @@ class ExactResume(keras.callbacks.Callback):
             self._facts = built, training_state.plain({**self.more_facts, **own})
         return self._facts[1]
 
+    def _restore_callbacks(self):
+        """Again, for those that come after this one and have just begun anew, as History does."""
+        if self.state is not None and not self.in_exact_fit:
+            training_state.restore_callbacks(self.callbacks, self.state.arrays, self.state.meta)
+
     def on_epoch_begin(self, epoch, logs=None):
+        self._restore_callbacks()
         if not self.in_exact_fit and epoch > self.epoch:
             self._save_epoch(epoch)  # here, because History comes after this callback
         if self.data is not None:
@@ -184,6 +190,7 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if not self.in_exact_fit:
+            self._restore_callbacks()
             if self.state is None:  # else there was nothing left to train
                 self.save(self.epoch + 1, 0)
             self.model._initial_epoch = None
