@@ -275,13 +275,13 @@ def _signals(resume):
 
 def _explained(error, data):
     """Returns an error that says more than the one that came, or None."""
-    if getattr(data, "error", None) is not None:
-        return data.error  # the data set's own words, which TensorFlow buries
-    text = f"{type(error).__name__} {error}"
+    own = getattr(data, "error", None)  # the data set's own words, which TensorFlow buries
+    text = f"{type(own or error).__name__} {own or error}"
     if not isinstance(error, InputError) and any(word in text for word in _OUT_OF_MEMORY):
+        size = getattr(data, "batch_size", None)
         return InputError(
-            f"The memory is too small for this training with batches of {data.batch_size}. Halve "
-            "batch_size; with gradient_accumulation_steps=2 in the optimizer the steps stay as "
-            "large."
+            f"The memory is too small for this training{f' with batches of {size}' if size else ''}"
+            ". Halve the batch size; with gradient_accumulation_steps=2 in the optimizer the steps "
+            "stay as large."
         )
-    return None
+    return own

@@ -115,6 +115,11 @@ class ExactResume(keras.callbacks.Callback):
             if self.model.history not in self.callbacks:
                 self.callbacks.append(self.model.history)
             self.open()
+            if self.start:
+                raise InputError(
+                    f"The state in {self.directory} stands in the middle of an epoch, where `fit` "
+                    "cannot begin. Go on with kerasdnn.saving.exact_fit."
+                )
         if model.built and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self.saved_at = time.monotonic()
