@@ -284,4 +284,4 @@ def _explained(error, data):
             ". Halve the batch size; with gradient_accumulation_steps=2 in the optimizer the steps "
             "stay as large."
         )
-    return own
+    return None if own is error else own
