@@ -1,0 +1,57 @@
+"""Errors of a training that say what to do."""
+
+from kerasdnn.errors import InputError
+from kerasdnn.resume import exact_fit
+
+import keras
+import numpy as np
+import pytest
+
+
+def model():
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    net.compile("sgd", "mse", jit_compile=False)
+    return net
+
+
+class Batches(keras.utils.PyDataset):
+    """Four batches; the third one fails as it is told."""
+
+    def __init__(self, fail):
+        super().__init__()
+        self.fail = fail
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 2:
+            self.fail()
+        return np.ones((2, 1), "float32"), np.ones((2, 1), "float32")
+
+
+def test_the_words_of_the_data_set_are_not_buried():
+    def fail():
+        raise OSError("photograph 7 cannot be read")
+
+    with pytest.raises(OSError, match="photograph 7 cannot be read"):
+        exact_fit(model(), Batches(fail), epochs=1, shuffle=False)
+
+
+def test_memory_that_is_too_small_for_a_batch():
+    with pytest.raises(InputError, match="The memory is too small for this training. Halve"):
+        exact_fit(model(), Batches(lambda: np.zeros(10**15)), epochs=1, shuffle=False)
+
+
+def test_weights_survive_an_error_in_the_first_step(tmp_path):
+    def fail():
+        raise OSError("gone")
+
+    net = model()
+    before = [w.copy() for w in net.get_weights()]
+    data = Batches(fail)
+    data.__class__ = type("First", (Batches,), {"__getitem__": lambda self, index: fail()})
+    with pytest.raises(OSError, match="gone"):
+        exact_fit(net, data, epochs=1, resume_dir=tmp_path)
+    for a, b in zip(net.get_weights(), before):
+        np.testing.assert_array_equal(a, b)
