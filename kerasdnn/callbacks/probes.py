@@ -196,6 +196,8 @@ class CollapseMeter(keras.callbacks.Callback):
     Args:
         x: samples, some hundred are enough; kept from training or not.
         threshold: float in (0, 1), the `embedding_std` below which it is a collapse. Default 0.1.
+        every: int, epochs from one measurement to the next; the last epoch is always measured.
+            Default 1.
 
     Attributes:
         std: float, the last `embedding_std`, None before the first epoch.
@@ -212,7 +214,7 @@ class CollapseMeter(keras.callbacks.Callback):
         Roy and Vetterli (2007), The effective rank: a measure of effective dimensionality
     """
 
-    def __init__(self, x, *, threshold=0.1):
+    def __init__(self, x, *, threshold=0.1, every=1):
         super().__init__()
         if not 0 < threshold < 1:
             raise ValueError(
@@ -224,7 +226,7 @@ class CollapseMeter(keras.callbacks.Callback):
                 f"CollapseMeter expects at least 2 samples to compare; received {len(x)}. Some "
                 "hundred are good."
             )
-        self.x, self.threshold = x, threshold
+        self.x, self.threshold, self.every = x, threshold, every
         self.std = self.rank = None
 
     @property
@@ -242,6 +244,8 @@ class CollapseMeter(keras.callbacks.Callback):
         return self
 
     def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every and epoch + 1 != self.params.get("epochs"):
+            return
         embed = getattr(self.model, "embed", None)
         self.update(_features(self.model, self.x) if embed is None else _flat(embed(self.x)))
         if logs is not None:
