@@ -83,10 +83,11 @@ def test_penalties_of_the_student_count_once_and_those_of_the_teacher_not():  # 
     student, teacher = mlp(4, kernel_regularizer="l2"), mlp(16, kernel_regularizer="l2")
     distiller = compiled(Distiller(student, teacher))
     found = distiller.evaluate(X, Y, verbose=0, return_dict=True)["loss"]
-    penalty = float(student.losses[0])
+    penalty = float(keras.ops.convert_to_numpy(student.losses[0]))
     logits, taught = student.predict(X, verbose=0), teacher.predict(X, verbose=0)
     hard = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(Y, logits)
-    expected = float(hard) + float(SoftTargets()(taught, logits)) + penalty
+    soft = SoftTargets()(taught, logits)
+    expected = sum(float(keras.ops.convert_to_numpy(v)) for v in (hard, soft)) + penalty
     assert penalty > 0.01
     # Keras averages the loss over batches of 32 and the penalty with it.
     assert found == pytest.approx(expected, rel=1e-3)
