@@ -43,6 +43,16 @@ def test_memory_that_is_too_small_for_a_batch():
         exact_fit(model(), Batches(lambda: np.zeros(10**15)), epochs=1, shuffle=False)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others fail while compiling")
+def test_memory_that_is_too_small_for_a_layer():
+    layers = [keras.layers.ZeroPadding1D((0, 2 * 10**9)), keras.layers.GlobalMaxPooling1D()]
+    net = keras.Sequential([keras.Input((1, 1)), *layers, keras.layers.Dense(1)])
+    net.compile("sgd", "mse", jit_compile=False)
+    x = np.zeros((64, 1, 1), "float32")  # 512 GB after the padding
+    with pytest.raises(InputError, match="with batches of 64"):
+        exact_fit(net, x, x[:, 0], epochs=1, batch_size=64)
+
+
 def test_weights_survive_an_error_in_the_first_step(tmp_path):
     def fail():
         raise OSError("gone")
