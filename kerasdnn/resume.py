@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 
+from kerasdnn import training_state
 from kerasdnn.callbacks.exact_resume import ExactResume
 from kerasdnn.callbacks.stop_on_nan import StopOnNaN
 from kerasdnn.data.ordered import Ordered, OrderedBatches
@@ -144,6 +145,7 @@ def exact_fit(
         stop.leave()
         raise
     except Exception as error:
+        _recover(model, resume)
         better = _explained(error, data)
         if better is None:
             raise
@@ -271,6 +273,21 @@ def _signals(resume):
         yield
     finally:
         give_back()
+
+
+def _recover(model, resume):
+    """Puts the last state back into a model that an error has left without weights.
+
+    Keras on JAX takes the weights out of the model for a step, and an error of the data source in
+    the first step of a `fit` loses them.
+    """
+    try:
+        for variable in model.variables[:1]:
+            np.asarray(keras.ops.convert_to_numpy(variable)).size
+    except Exception:
+        state = resume.states.newest() if resume.states is not None else None
+        if state is not None:
+            training_state.restore(model, resume.callbacks, state.arrays, state.meta)
 
 
 def _explained(error, data):
