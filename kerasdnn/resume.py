@@ -282,8 +282,7 @@ def _recover(model, resume):
     the first step of a `fit` loses them.
     """
     try:
-        for variable in model.variables[:1]:
-            np.asarray(keras.ops.convert_to_numpy(variable)).size
+        keras.ops.convert_to_numpy(next(iter(model.variables), 0.0))
     except Exception:
         state = resume.states.newest() if resume.states is not None else None
         if state is not None:
