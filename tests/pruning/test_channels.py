@@ -191,6 +191,13 @@ def test_the_cnn_of_the_catalog():
     assert smaller.count_params() <= 0.3 * model.count_params()
 
 
+def test_the_vision_transformer_of_the_catalog():
+    build = importlib.import_module("recipes.compression.attention_distillation").build
+    smaller, _, _ = check_exact(build(width=32, heads=4, blocks=2), round_to=8)
+    block = smaller.get_layer("block_1")
+    assert (block.num_heads, block.key_dim, block.mlp_dim) == (2, 8, 32)
+
+
 def test_what_is_removed_is_what_weighs_least():
     inputs = keras.Input((8, 8, 1))
     model = head(inputs, conv(inputs, 8, name="conv"))
