@@ -32,6 +32,7 @@ _SUBMODULES = (
     "saving",
     "testing",
     "transfer",
+    "tuning",
 )
 
 __all__ = ["__version__", *_SUBMODULES]
