@@ -71,6 +71,7 @@ def arguments(name, description, data, flags=None):
     add("--out", default="runs", metavar="DIR", help="parent of the result files (default runs)")
     add("--save", action="store_true", help="also write saved_models/<recipe>/ and check a reload")
     add("--resume", action="store_true", help="go on with the newest unfinished run in --out")
+    add("--diagnose", action="store_true", help="say of each training why it does not do better")
     add("--no-autotune", action="store_true", help="train with Keras' defaults for speed")
     if flags is not None:
         flags(parser)

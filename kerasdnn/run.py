@@ -205,22 +205,41 @@ class Run:
         from kerasdnn.resume import exact_fit
 
         self.fits += 1
-        return exact_fit(
+        doctors = self._doctors()
+        history = exact_fit(
             model,
             x,
             y,
-            callbacks=[*callbacks, console.epoch_lines(label)],
+            callbacks=[*callbacks, *doctors, console.epoch_lines(label)],
             resume_dir=self._states() / f"fit-{self.fits}",
             min_seconds=SECONDS_TO_LOSE,
             facts={"recipe": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]},
             say=self.say,
             **{"seed": self.seed or 0, **options},
         ).history
+        for doctor in doctors:
+            self.say(str(doctor.report))
+            name = f"diagnosis-{self._label()}-{self.fits}.html"
+            doctor.report.to_html(self.folder / name)
+            self.say(f"diagnosis in {self.folder / name}")
+        return history
+
+    def _doctors(self):
+        """With `--diagnose`, the callback that looks at a training, in a list."""
+        if not self.args.diagnose:
+            return []
+        from kerasdnn.callbacks import TrainingDoctor
+
+        return [TrainingDoctor()]
 
     def _states(self):
         """The folder of the states of the trainings of one row and seed."""
+        return self.folder / "resume" / self._label()
+
+    def _label(self):
+        """The row and seed under way, as a file name."""
         name = re.sub(r"[^\w.-]+", "-", self.current or "run")
-        return self.folder / "resume" / f"{name}-{self.seed}"
+        return f"{name}-{self.seed}"
 
     def row(self, name, trial, *, role="row", seeds=None):
         """Runs `trial(seed) -> Trial` for every seed and adds a row to the table.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 
 from kerasdnn import recipe
 from kerasdnn.recipe import Gate, Trial
@@ -326,3 +327,31 @@ def test_the_choice_of_autotune_is_kept_in_the_result(tmp_path, monkeypatch):
     }
     assert results["tuned"]["autotune"]["tiny"]["speedup"] == 1.5
     assert results["plain"]["autotune"] == {}
+
+
+def test_diagnose_reports_on_each_training(tmp_path, capsys):
+    import keras
+    import numpy as np
+
+    def trial(run):
+        def once(seed):
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax")])
+            model.compile("adam", "binary_crossentropy")
+            x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+            history = run.fit(model, x, (x[:, :1] > 0) * 1.0, batch_size=16, epochs=2, label="one")
+            return Trial(0.5, None, history)
+
+        return once
+
+    @recipe.recipe(metric="m", data="digits", gates={})
+    def main(run):
+        run.load()
+        run.row("one unit", trial(run), role="technique")
+        run.finish()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns of the same thing, once
+        assert main(["--quick", "--diagnose", "--out", str(tmp_path)]) == 0
+    assert "output.softmax_one_unit" in capsys.readouterr().out
+    (page,) = tmp_path.rglob("diagnosis-one-unit-0-1.html")
+    assert "softmax" in page.read_text()
