@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 JAX := .venv-jax
 RECIPE ?= vision/cnn_augmentation
 FLAGS ?=
-# One test process a core; a file's tests stay together, for their models are compiled once.
-PYTEST := -m pytest -n 2 --dist loadfile
+# One test process a core.
+PYTEST := -m pytest -n 2 --dist worksteal
 # What every backend must pass; the rest of the suite does not depend on the backend.
 BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models callbacks metrics pruning runtime backends recipes test_transfer.py))
 # What could lean on TensorFlow without saying so; the layers have passed on JAX by then.
