@@ -29,6 +29,7 @@ STRUCTURE = (
     architecture.norm_axis,
     architecture.norm_momentum,
     activation.linear,
+    activation.softmax_hidden,
     regularization.dropout_behind_head,
     initialization.constant,
     rate.values,

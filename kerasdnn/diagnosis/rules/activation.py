@@ -43,6 +43,35 @@ def linear(evidence):
     ]
 
 
+def softmax_hidden(evidence):
+    """Softmax between layers makes the units of a layer share one unit of signal."""
+    if not evidence.model.straight or evidence.model.kind == "subclass":
+        return []  # beside a branch it may be a gate or an attention
+    layers = [la for la in hidden_layers(evidence.model) if la.activation == "softmax"]
+    if not layers:
+        return []
+    severity = "info" if judgement.learned(evidence) else "warning"
+    return [
+        Finding(
+            "act.saturated",
+            severity,
+            f"Softmax inside the network: the outputs of '{layers[0].name}' sum to 1, so each is "
+            "small and its gradient smaller.",
+            evidence={"layers": [la.name for la in layers], "activation": "softmax"},
+            location=layers[0].name,
+            remedy='activation="relu"',
+            confidence=0.7,
+            change={
+                "kind": "activation",
+                "layers": [la.index for la in layers],
+                "activation": "relu",
+            },
+            proved=judgement.gain(evidence, "relu"),
+            recipe="activations",
+        )
+    ]
+
+
 def dead(evidence):
     """Units that no row of the data ever switches on."""
     return _share(
