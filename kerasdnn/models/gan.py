@@ -132,7 +132,7 @@ class GAN(keras.Model):
 
     def fit(self, x=None, y=None, batch_size=None, *arguments, **options):
         """As `keras.Model.fit`, after a look at the data."""
-        self._check_data(x)
+        self.check_data(x, batch_size)
         return super().fit(x, y, batch_size, *arguments, **options)
 
     def call(self, x, training=None):
@@ -185,9 +185,11 @@ class GAN(keras.Model):
     def _with(self, first, labels):
         return [first, labels] if self.conditional else first
 
-    def _check_data(self, x):
-        samples = x[0] if self.conditional and isinstance(x, (tuple, list)) else x
-        if self.conditional and (not isinstance(x, (tuple, list)) or len(x) != 2):
+    def check_data(self, x, batch_size):
+        """Raises a ValueError for arrays that would fail; data sets pass unseen."""
+        pair = isinstance(x, (tuple, list)) and len(x) == 2
+        samples = x[0] if self.conditional and pair else x
+        if self.conditional and not pair and isinstance(x, (tuple, list, np.ndarray)):
             raise ValueError(
                 "GAN with networks that take labels expects fit((samples, labels)); received "
                 f"{type(x).__name__}. Pass both in one tuple."
