@@ -99,12 +99,17 @@ def recurrent(layer):
     return layer.kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "RNN", "ConvLSTM2D")
 
 
+def one_sided(layer):
+    """Whether the weights of a layer have mostly one sign, which initializers do not give."""
+    return (layer.inputs or 0) >= 2 and abs(layer.kernel_mean) > layer.kernel_std > 0
+
+
 def odd_kernels(model):
     """Whether a kernel of the model is far from what He's or Glorot's initializers give."""
     for layer in model.layers:
         if layer.kernel is None or layer.kind == "Embedding" or not layer.kernel_expected_std:
             continue
         ratio = layer.kernel_std / layer.kernel_expected_std
-        if ratio > 2.2 or ratio < 0.35 or abs(layer.kernel_mean) > 2 * layer.kernel_std:
+        if ratio > 2.2 or ratio < 0.35 or one_sided(layer):
             return True
     return False

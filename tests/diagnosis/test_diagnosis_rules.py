@@ -144,6 +144,23 @@ def test_dead_units_are_units_that_no_row_switches_on():
     assert found[0].evidence["share"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({"kernel_mean": -0.5, "kernel_std": 0.3, "kernel_expected_std": 0.3}, "one sign"),
+        ({"kernel_std": 4.0, "kernel_expected_std": 0.2}, "too large"),
+    ],
+)
+def test_weights_of_one_sign_or_of_a_wrong_size(odd, words):
+    layers = [layer("a", 0, **odd), layer("b", 1), layer("head", 2, "softmax")]
+    trials = {"base": trial(0.1), "fresh kernels": trial(0.9)}
+    top = ranked(evidence(model=model(layers=layers), trials=trials))[0]
+    assert top.id == "init.scale"
+    assert words in top.message
+    usual = evidence(trials=trials)
+    assert "init.scale" not in [f.id for f in ranked(usual)]
+
+
 def test_a_structural_fault_explains_the_symptoms():
     wrong = model(outputs=[OutputFacts("out", (10,), "linear", "head", head="head", units=10)])
     found = ranked(evidence(model=wrong))

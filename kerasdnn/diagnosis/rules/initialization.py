@@ -2,8 +2,9 @@
 
 from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
-from kerasdnn.diagnosis.plan import hidden_layers
+from kerasdnn.diagnosis.plan import hidden_layers, one_sided
 
+ODD = 2.2  # times the usual deviation, or its inverse
 SAME = 1e-3  # deviation over mean below which a kernel counts as constant
 
 
@@ -48,10 +49,10 @@ def scale(evidence):
         if layer.kernel is None or layer.kind == "Embedding" or not layer.kernel_expected_std:
             continue
         ratio = layer.kernel_std / layer.kernel_expected_std
-        distance = max(ratio, 1 / max(ratio, 1e-12))
+        distance = max(ratio, 1 / max(ratio, 1e-12), ODD if one_sided(layer) else 0.0)
         if worst is None or distance > worst:
             worst, odd = distance, layer
-    if odd is None or worst < 2.2 or odd.kernel_std == 0:
+    if odd is None or worst < ODD or odd.kernel_std == 0:
         return []
     helped = gain is not None and gain >= 0.1
     severity = judgement.severity(evidence, gain)
@@ -64,11 +65,15 @@ def scale(evidence):
     if batch is not None and batch.expected_loss and batch.loss is not None:
         facts["initial_loss"], facts["expected_loss"] = batch.loss, batch.expected_loss
     size = "small" if odd.kernel_std < odd.kernel_expected_std else "large"
+    text = f"The initial weights are {worst:.2g} times too {size} for {odd.inputs} inputs."
+    if one_sided(odd):
+        facts["mean"] = odd.kernel_mean
+        text = f"The initial weights have mostly one sign, around {odd.kernel_mean:.3g}."
     return [
         Finding(
             "init.scale",
             severity,
-            f"The initial weights are {worst:.2g} times too {size} for {odd.inputs} inputs.",
+            text,
             evidence=facts,
             location=odd.name,
             remedy='kernel_initializer="he_normal"',
