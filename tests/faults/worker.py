@@ -123,6 +123,7 @@ def child(order):
 
 def main():
     workloads.images()  # once, before the forks
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a job runs behind
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
