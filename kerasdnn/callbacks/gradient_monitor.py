@@ -285,6 +285,8 @@ class GradientMonitor(keras.callbacks.Callback):
         if self.epochs_seen <= 1:
             return True
         elapsed = time.perf_counter() - self._began
+        if not hasattr(self, "_reading"):
+            return True  # the first reading of a training that goes on
         return self._reading + self._last_reading <= TIME_SHARE * elapsed
 
     def _read(self, row):
