@@ -87,6 +87,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._pending, self._losses = [], []
         self._next, self._aligned = 0, (1, 0)
         self._activations = self._initial = self.output = self._first_output = None
+        self._names = {}
         self._steps = ObservedSteps(
             model,
             due=self._due,
@@ -143,8 +144,9 @@ class GradientMonitor(keras.callbacks.Callback):
     def _start(self):
         """Looks at the model that is about to be trained."""
         model = self.model
-        self._activations = Activations(model)
-        self._names = layer_names(leaves(model))
+        # A subclass may have no weights before its first step; to call it here would make them.
+        if all(layer.built for layer in model._flatten_layers()):
+            self._look()
         for file in self.files:
             file.start((*GRADIENTS, *ACTIVATIONS))
         bottom = model.optimizer
@@ -157,6 +159,11 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._probe is not None:
             self._probe_is(self._probe)
         self._sampled = not self._rows_wanted()
+
+    def _look(self):
+        """Looks at the layers of a model that has its weights."""
+        self._activations = Activations(self.model)
+        self._names = layer_names(leaves(self.model))
 
     def _interval(self):
         if self.every != "auto":
@@ -227,6 +234,8 @@ class GradientMonitor(keras.callbacks.Callback):
     def _flush(self):
         """Turns what the steps of an epoch left into rows, and into the loss curve."""
         count = max(1, self._steps.calls - self._first)
+        if self._activations is None:
+            self._look()
 
         def at(step):
             return self._epoch + (step - self._first + 1) / count
@@ -301,6 +310,8 @@ class GradientMonitor(keras.callbacks.Callback):
         self._reading = self._reading + self._last_reading if hasattr(self, "_reading") else 0.0
 
     def _try_read(self, x, values=()):
+        if self._activations is None:
+            return None
         try:
             found, self.output = self._activations.read(x, values)
         except Exception as error:  # of the user's model, which trains all the same

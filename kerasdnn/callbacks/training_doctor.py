@@ -60,14 +60,15 @@ class TrainingDoctor(GradientMonitor):
     def set_model(self, model):
         super().set_model(model)
         self._report = self._facts = None
+        self._structure_seconds = 0.0
         self._history, self._rates, self._planned = {}, [], None
         self._stopped = False
 
     def _rows_wanted(self):
         return max(ROWS, 0 if self.probe is not None else self.probe_size)
 
-    def _start(self):
-        super()._start()
+    def _look(self):
+        super()._look()
         began = time.perf_counter()
         epochs, steps = self.params.get("epochs"), self.params.get("steps")
         self._planned = epochs
