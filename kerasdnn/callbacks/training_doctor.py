@@ -46,13 +46,13 @@ class TrainingDoctor(GradientMonitor):
         report: `diagnosis.Report`, also before the training has ended.
 
     Example:
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax")])
-    >>> model.compile("adam", "binary_crossentropy")
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", "binary_crossentropy")  # which expects probabilities
     >>> x = np.random.default_rng(0).normal(size=(64, 4))
     >>> doctor = TrainingDoctor()
     >>> history = model.fit(x, (x[:, 0] > 0) * 1.0, verbose=0, callbacks=[doctor])
     >>> doctor.report.top.id
-    'output.softmax_one_unit'
+    'loss.logits'
     """
 
     _KEPT = (*GradientMonitor._KEPT, "_history", "_rates")

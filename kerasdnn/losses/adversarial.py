@@ -41,8 +41,8 @@ class NonSaturatingGAN(_Adversarial):
 
     Example:
     >>> loss = NonSaturatingGAN()
-    >>> float(loss.discriminator(np.zeros((2, 1)), np.zeros((2, 1)))) / np.log(2)   # undecided
-    2.0
+    >>> round(float(loss.discriminator(np.zeros((2, 1)), np.zeros((2, 1)))), 4)  # 2 ln 2: undecided
+    1.3863
 
     References:
         Goodfellow et al. (2014), Generative Adversarial Nets, arXiv:1406.2661

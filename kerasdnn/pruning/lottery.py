@@ -94,7 +94,7 @@ def find_ticket(build, train, *, sparsity=0.92, rounds=12, scope="layer", ignore
     >>> def train(model):
     ...     model.fit(np.ones((8, 8)), np.ones((8, 4)), verbose=0)
     >>> ticket = find_ticket(build, train, sparsity=0.75, rounds=2)
-    >>> [float(sparsity) for sparsity, _ in ticket.history], ticket.sparsity
+    >>> [float(sparsity) for sparsity, _ in ticket.history], float(ticket.sparsity)
     ([0.0, 0.5], 0.75)
 
     References:

@@ -105,7 +105,7 @@ def test_folder_of_somebody_else(tmp_path):
     user = "os.setuid(65534)" if os.getuid() == 0 else ""
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     out = python(OPEN.replace("USER", user), folder, env=env)
-    assert "cannot (no permission to write). Name another one." in out
+    assert "cannot (permission denied). Name another one." in out
 
 
 def test_training_goes_on_when_the_disk_fills_up(small_disk):
