@@ -26,7 +26,7 @@ from keras import layers
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 WIDTHS = (16, 32, 80, 112)  # channels of the stem and of the three stages
 EPOCHS = 18  # passes over the training images
-FEW_IMAGES, FEW_EPOCHS = 20_000, 12  # a newcomer's run on the bundled images takes minutes
+FEW_IMAGES, FEW_EPOCHS = 20_000, 16  # a newcomer's run on the bundled images takes minutes
 QUICK_EPOCHS = 2
 BATCH = 128  # images a step
 PEAK_RATE = 4e-3  # AdamW's learning rate at the top of the cycle
