@@ -5,7 +5,7 @@ Concept   convolution, pooling, dense; augmentation
 Paper     Zhong et al. (2017), Random Erasing, arXiv:1708.04896; He et al. (2015), arXiv:1512.03385
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
 Expect    0.9426 ± 0.0014 (3 seeds), 15.3 min a run; control 0.9304
-          bundled: 0.9108 ± 0.0035 (3 seeds), 2.7 min a run; control 0.8983
+          bundled: 0.9080 ± 0.0031 (3 seeds), 1.5 min a run; control 0.9000
 Target    0.939, Fashion-MNIST README, "2 Conv + 2 FC, random horizontal flips"
 Run       python recipes/vision/cnn_augmentation.py          --quick: under 30 s
 Change    WIDTHS, EPOCHS, the list in `augmenter()`
@@ -36,7 +36,8 @@ LABEL_SMOOTHING = 0.1
 CROP_PADDING = 2  # pixels that a crop may reach over the border
 ERASED = 0.15  # share of the images that lose a rectangle
 ERASED_AREA = (0.02, 0.15)  # of the image, of that rectangle
-GATES = {"fashion_mnist": Gate(0.940, gain=0.005), "fashion_mnist_bundled": Gate(0.88, gain=0.005)}
+# On the 2,000 bundled test images one seed's accuracy is known to half a point: no gain is asked.
+GATES = {"fashion_mnist": Gate(0.940, gain=0.005), "fashion_mnist_bundled": Gate(0.88)}
 
 
 # --- Model ---------------------------------------------------------------------------------------
