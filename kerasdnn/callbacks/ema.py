@@ -65,6 +65,7 @@ class ModelEMA(keras.callbacks.Callback):
         self.decay, self.every = float(decay), int(every)
         self.warmup, self.validate, self.keep = bool(warmup), bool(validate), keep
         self._averages, self._variables, self._kept = None, [], None
+        self._steps, self._training = 0, False
 
     def on_train_begin(self, logs=None):
         if not self.model.built:
@@ -110,6 +111,16 @@ class ModelEMA(keras.callbacks.Callback):
             raise ValueError("ModelEMA has no averages before a training. Pass it to fit first.")
         values = {id(v): a for v, a in zip(self._variables, self._averages, strict=True)}
         return [np.array(ops.convert_to_numpy(values.get(id(v), v))) for v in self.model.weights]
+
+    def get_state(self):
+        """Returns what `ExactResume` keeps of the averages."""
+        averages = [np.array(ops.convert_to_numpy(a)) for a in self._averages or ()]
+        return {"averages": averages, "steps": self._steps}
+
+    def set_state(self, state):
+        """Takes back what `get_state` returned."""
+        self._averages = [ops.convert_to_tensor(a) for a in state["averages"]]
+        self._steps = state["steps"]
 
     def swap(self):
         """Returns a context in which the model holds the averages; then it has its weights back."""

@@ -1,4 +1,4 @@
-from kerasdnn.callbacks import ModelEMA
+from kerasdnn.callbacks import ExactResume, ModelEMA
 
 import keras
 import numpy as np
@@ -81,6 +81,21 @@ def test_training_is_not_changed_and_validation_sees_the_average(policy):
         np.testing.assert_array_equal(a, b)
     plain.set_weights(ema.averages)
     assert plain.evaluate(x, y, verbose=0) == pytest.approx(averaged, rel=1e-4)
+
+
+def test_a_training_that_was_stopped_goes_on_with_its_averages(tmp_path):
+    x, y = data()
+    averages = []
+    for stops in ((4,), (2, 4)):
+        ema = ModelEMA(0.9, keep="weights")
+        for epochs in stops:
+            model = network()
+            options = {"batch_size": 16, "epochs": epochs, "verbose": 0, "shuffle": False}
+            resume = ExactResume(tmp_path / f"{stops}", callbacks=[ema])
+            model.fit(x, y, callbacks=[ema, resume], **options)
+        averages.append(ema.averages)
+    for a, b in zip(*averages):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_effect_less_noise_and_statistics_that_fit():
