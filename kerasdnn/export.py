@@ -108,8 +108,10 @@ def _write(model, path, format):
         with (
             contextlib.redirect_stdout(noise),
             contextlib.redirect_stderr(noise),
+            warnings.catch_warnings(),
             _gelu_by_erf(model),
         ):
+            warnings.simplefilter("ignore")  # the converters' own, of their use of NumPy
             model.export(
                 path, format="tf_saved_model" if format == "saved_model" else format, verbose=False
             )
