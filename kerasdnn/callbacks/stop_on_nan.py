@@ -95,6 +95,7 @@ The weights are those of 2 steps before.
             self._since = 0
 
     def _stop(self, batch):
+        model = self.model  # on JAX this fetches the state of the step, over what is assigned before
         for variable, value in self._good or ():
             variable.assign(value)
         cause, where, words = self._cause(batch)
@@ -111,7 +112,7 @@ The weights are those of 2 steps before.
             "where": where,
             "sentence": sentence,
         }
-        self.model.stop_training = True
+        model.stop_training = True
         self.say(sentence)
 
     def _cause(self, batch):
