@@ -95,7 +95,7 @@ The weights are those of 2 steps before.
             self._since = 0
 
     def _stop(self, batch):
-        model = self.model  # on JAX this fetches the state of the step, over what is assigned before
+        model = self.model  # on JAX this fetches the state of the step, so it comes first
         for variable, value in self._good or ():
             variable.assign(value)
         cause, where, words = self._cause(batch)

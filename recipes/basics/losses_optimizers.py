@@ -48,7 +48,8 @@ OPTIMIZERS = {  # and the rate at which the search for the best one begins
 
 def squared_error(labels, logits):
     """`mean_c (onehot(y) - softmax(logits))^2`: flat where the net is certain and wrong."""
-    return ops.mean((ops.one_hot(labels, logits.shape[-1]) - ops.softmax(logits)) ** 2, axis=-1)
+    wanted = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1])
+    return ops.mean((wanted - ops.softmax(logits)) ** 2, axis=-1)
 
 
 LOSSES = {

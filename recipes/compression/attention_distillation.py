@@ -63,7 +63,7 @@ def fit(model, dataset, run, label, epochs):
         keras.optimizers.AdamW(OneCycle(PEAK_RATE, steps), weight_decay=WEIGHT_DECAY),
         SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=keras.backend.backend() != "tensorflow",
+        jit_compile=run.jit_compile,
     )
     return run.fit(
         model, dataset.x_train, dataset.y_train, label=label, batch_size=BATCH, epochs=epochs

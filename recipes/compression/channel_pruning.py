@@ -84,7 +84,7 @@ def fit(model, dataset, run, label, epochs):
         keras.optimizers.AdamW(OneCycle(PEAK_RATE, epochs * -(-len(x) // BATCH)), 0.05),
         SparseCategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=["accuracy"],
-        jit_compile=keras.backend.backend() != "tensorflow",
+        jit_compile=run.jit_compile,
     )
     return run.fit(model, x, y, label=label, batch_size=BATCH, epochs=epochs)
 

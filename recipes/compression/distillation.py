@@ -60,7 +60,7 @@ def fit(model, dataset, run, label, epochs, y=None):
         keras.optimizers.Adam(OneCycle(PEAK_RATE, steps)),
         SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=keras.backend.backend() != "tensorflow",
+        jit_compile=run.jit_compile,
     )
     y = dataset.y_train if y is None else y
     return run.fit(model, dataset.x_train, y, label=label, batch_size=BATCH, epochs=epochs)

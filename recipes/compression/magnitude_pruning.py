@@ -83,7 +83,7 @@ def fit(model, dataset, run, label, epochs, callbacks=()):
         keras.optimizers.AdamW(OneCycle(PEAK_RATE, epochs * -(-len(x) // BATCH)), 0.05),
         SparseCategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=["accuracy"],
-        jit_compile=keras.backend.backend() != "tensorflow",
+        jit_compile=run.jit_compile,
     )
     options = {"batch_size": BATCH, "epochs": epochs, "callbacks": callbacks}
     return run.fit(model, x, y, label=label, **options)

@@ -96,7 +96,7 @@ def compiled(dataset, run, policy):
             keras.optimizers.AdamW(OneCycle(PEAK_RATE, steps), 0.05),
             SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            jit_compile=keras.backend.backend() != "tensorflow",
+            jit_compile=run.jit_compile,
         )
         return model
 
@@ -157,7 +157,7 @@ def train_on_tiny_loss(dataset, run, scaled):
             loss_weights=TINY_LOSS,
             metrics=["accuracy"],
             auto_scale_loss=scaled,
-            jit_compile=keras.backend.backend() != "tensorflow",
+            jit_compile=run.jit_compile,
         )
         return model
 

@@ -85,7 +85,9 @@ def fine_tune(encoder, dataset, run, seed):
     logits = layers.Dense(len(dataset.class_names), dtype="float32")(body.output)
     model = keras.Model(body.input, logits)
     loss = SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(
+        keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"], jit_compile=run.jit_compile
+    )
     x, test = _grey(dataset.x_train[few]), _grey(dataset.x_test)
     steps = QUICK_STEPS if run.quick else FINE_TUNING_STEPS
     model.fit(x, y[few], batch_size=len(few), epochs=steps, verbose=0)

@@ -12,7 +12,7 @@ X = np.random.default_rng(0).normal(size=(4, 9, 2)).astype("float32")
     ("cls", "arguments"), [(RandomDrift, {"offset": 0.5, "slope": 2.0}), (RandomRoll, {"steps": 3})]
 )
 def test_harness(cls, arguments):
-    check_layer(cls, arguments, X)
+    check_layer(cls, arguments, X, call_kwargs={"training": False})  # else each call draws anew
 
 
 def out(layer, x, **options):

@@ -142,7 +142,7 @@ def test_reloads_with_both_optimizers_and_goes_on(make_model, tmp_path):
     assert sorted(rates) == pytest.approx([1e-3, 2e-3])
     # Keras does not save seeds; with them copied, the next step is the same to the bit.
     for one, other in zip(gan.non_trainable_variables, again.non_trainable_variables):
-        other.assign(one)
+        other.assign(*values([one]))
     for trained in (gan, again):
         trained.fit(x, batch_size=8, shuffle=False, verbose=0)
     for one, other in zip(values(gan.weights), values(again.weights), strict=True):
