@@ -1,10 +1,24 @@
 """Searches over hyper-parameters on Keras Tuner's engine, without wasted trials."""
 
+from kerasdnn.tuning.early_ending import EarlyEnding
+from kerasdnn.tuning.hyperband import ContinuingHyperband
 from kerasdnn.tuning.oracles import (
     NoRepeatBayesian,
     NoRepeatBayesianOracle,
     ResumableGrid,
     ResumableGridOracle,
 )
+from kerasdnn.tuning.table import trial_table
+from kerasdnn.tuning.tune import Tuned, tune
 
-__all__ = ["NoRepeatBayesian", "NoRepeatBayesianOracle", "ResumableGrid", "ResumableGridOracle"]
+__all__ = [
+    "ContinuingHyperband",
+    "EarlyEnding",
+    "NoRepeatBayesian",
+    "NoRepeatBayesianOracle",
+    "ResumableGrid",
+    "ResumableGridOracle",
+    "Tuned",
+    "trial_table",
+    "tune",
+]

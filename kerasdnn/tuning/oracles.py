@@ -20,7 +20,13 @@ STEPS = 15  # of L-BFGS on the likelihood; each fit starts where the last one en
 
 
 class _NoRepeatOracle(keras_tuner.Oracle):
-    """What both oracles share: which points were tried, and how a search ends."""
+    """What both oracles share: which points were tried, and how a search ends.
+
+    Attributes:
+        used_up: whether the search has ended because no point was left.
+    """
+
+    used_up = False
 
     def _tried(self):
         hps = self.hyperparameters
@@ -34,6 +40,7 @@ class _NoRepeatOracle(keras_tuner.Oracle):
         # A trial under way may still add parameters to the space.
         if self.ongoing_trials:
             return {"status": "IDLE", "values": None}
+        self.used_up = True
         if self.verbose:
             print(
                 f"All {len(self._tried())} points of the search space were tried: the search ends."
