@@ -77,7 +77,7 @@ def get_rng_state():
 
 def set_rng_state(state):
     """Puts back what `get_rng_state` returned."""
-    torch.set_rng_state(state)
+    torch.set_rng_state(torch.as_tensor(state, dtype=torch.uint8, device="cpu"))
 
 
 def enable_determinism():

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from kerasdnn import training_state
+from kerasdnn import backend, training_state
 from kerasdnn.checkpoint import Checkpoints
 from kerasdnn.errors import InputError
 
@@ -83,6 +83,7 @@ class ExactResume(keras.callbacks.Callback):
         self.stop_reason = None  # set by a signal: save and leave at the next step
         self.states, self.state, self._facts = None, None, None
         self.epoch, self.start = 0, 0
+        self._drawn = None
 
     def open(self):
         """Locks the folder and reads its newest state, if there is one; returns it or None."""
@@ -173,8 +174,13 @@ class ExactResume(keras.callbacks.Callback):
         if resumed:
             training_state.restore_metrics(self.model, self.state.arrays, self.state.meta)
         self.epoch, self.state, self.start = epoch, None, 0
+        self._drawn = backend.current().get_rng_state()
 
     def on_train_batch_begin(self, batch, logs=None):
+        if self._drawn is not None:
+            # Torch's data loader draws when it begins, which a resumed epoch does once more.
+            backend.current().set_rng_state(self._drawn)
+            self._drawn = None
         # The state after the step before. Not in on_train_batch_end: a callback that has it makes
         # JAX and Torch wait for the end of every step.
         due = self.every != "epoch" and batch // self.every > self.saved_step // self.every

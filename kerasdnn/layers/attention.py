@@ -88,9 +88,14 @@ class Attention(keras.layers.MultiHeadAttention):
         logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32")) * scale
         if attention_mask is not None:
             logits = ops.where(attention_mask, logits, _UNSEEN)
-        scores = ops.softmax(logits, axis=-1)  # (B, H, T, S)
+        scores = _softmax(logits, axis=-1)  # (B, H, T, S)
         weights = self._dropout_layer(ops.cast(scores, value.dtype), training=training)
         return ops.einsum("bhts,bshd->bthd", weights, value), scores
+
+
+def _softmax(logits, axis):
+    """Softmax; over a single token, where Keras would warn, the 1 that it is."""
+    return ops.exp(logits - logits) if logits.shape[axis] == 1 else ops.softmax(logits, axis=axis)
 
 
 @keras.saving.register_keras_serializable(package="kerasdnn")
@@ -149,7 +154,7 @@ class AttentionPooling(keras.layers.Layer):
         logits = ops.cast(logits, keras.backend.result_type(x.dtype, "float32")) * width**-0.5
         if mask is not None:
             logits = ops.where(mask[:, :, None], logits, _UNSEEN)
-        scores = ops.transpose(ops.softmax(logits, axis=1), (0, 2, 1))  # (B, H, T)
+        scores = ops.transpose(_softmax(logits, axis=1), (0, 2, 1))  # (B, H, T)
         heads = ops.reshape(x, (*ops.shape(x)[:2], self.num_heads, width // self.num_heads))
         pooled = ops.einsum("bht,bthd->bhd", ops.cast(scores, x.dtype), heads)
         pooled = ops.reshape(pooled, (-1, width))

@@ -160,9 +160,10 @@ def test_stopped_early_stays_stopped(tmp_path):
 
 
 def test_the_order_is_another_in_every_epoch_and_seed():
-    models = [build() for _ in range(3)]
-    for model, seed in zip(models, (1, 1, 2)):
-        exact_fit(model, X, Y, epochs=1, seed=seed, batch_size=9)
+    models = []
+    for seed in (1, 1, 2):
+        models.append(build())
+        exact_fit(models[-1], X, Y, epochs=1, seed=seed, batch_size=9)
     assert same(models[0], state(models[1]))
     assert not same(models[0], state(models[2]))
 
