@@ -10,7 +10,7 @@ PYTEST := -m pytest -n 2 --dist worksteal
 # What every backend must pass; the rest of the suite does not depend on the backend.
 BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models callbacks metrics pruning runtime backends recipes test_transfer.py))
 # What could lean on TensorFlow without saying so; the layers have passed on JAX by then.
-WITHOUT_TF_TESTS := $(wildcard $(addprefix tests/,data losses optimizers runtime recipes test_saving.py layers/test_residual.py))
+WITHOUT_TF_TESTS := $(wildcard $(addprefix tests/,data losses optimizers runtime test_recipe.py test_saving.py layers/test_residual.py))
 
 .PHONY: run test test-backends test-slow lint bench venv clean
 
@@ -20,10 +20,14 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
-test-slow: $(VENV)/.installed
+test-slow: $(VENV)/.backends
 	$(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
 
-# One process a backend, then JAX in an environment that has no TensorFlow.
+# One process a backend, then JAX in an environment that has no TensorFlow. The tests compile much
+# and compute little: XLA need not try hard.
+test-backends: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 test-backends: $(VENV)/.backends $(JAX)/.installed
 	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(BACKEND_TESTS)
 	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=torch $(BIN)/python $(PYTEST) $(BACKEND_TESTS)

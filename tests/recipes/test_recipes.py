@@ -11,6 +11,28 @@ import numpy as np
 import pytest
 
 ENTRIES = catalog.entries()
+# Of minutes of compilation, so that on JAX and Torch they belong to `make test-slow`.
+LONG = {
+    "attention_distillation",
+    "fast_cnn",
+    "gru_signal",
+    "loss_not_converging",
+    "lstm_reviews",
+    "magnitude_pruning",
+    "super_resolution",
+    "transformer_g2p",
+    "transformer_reviews",
+}
+QUICK = [
+    pytest.param(
+        entry,
+        id=entry.name,
+        marks=[pytest.mark.slow]
+        if entry.name in LONG and keras.backend.backend() != "tensorflow"
+        else [],
+    )
+    for entry in ENTRIES
+]
 
 
 def _module(entry):
@@ -18,7 +40,7 @@ def _module(entry):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", QUICK)
 def test_quick(entry, tmp_path, capsys):
     flags = ["--quick", "--out", str(tmp_path)]
     module = _module(entry)
