@@ -10,6 +10,7 @@ from kerasdnn.tuning.oracles import (
 )
 from kerasdnn.tuning.table import trial_table
 from kerasdnn.tuning.tune import Tuned, tune
+from kerasdnn.tuning.workers import run_workers
 
 __all__ = [
     "ContinuingHyperband",
@@ -19,6 +20,7 @@ __all__ = [
     "ResumableGrid",
     "ResumableGridOracle",
     "Tuned",
+    "run_workers",
     "trial_table",
     "tune",
 ]

@@ -76,7 +76,7 @@ def claim(folder, subject, hyperparameters, settings):
                 f"The folder {folder} holds another search: its {' and '.join(differs)} differ. "
                 "Give another directory=, or remove that one."
             )
-        _check_state(folder)
+        check_state(folder)
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(
@@ -86,7 +86,7 @@ def claim(folder, subject, hyperparameters, settings):
     results.write_json(path, {**content, "sha256": digest})
 
 
-def _check_state(folder):
+def check_state(folder):
     """Reads what a search that is gone on with will read."""
     for path in (*folder.glob("*.json"), *folder.glob("trial_*/trial.json")):
         try:
