@@ -22,6 +22,8 @@ _SUBMODULES = (
     "callbacks",
     "data",
     "diagnosis",
+    "distributed",
+    "launch",
     "layers",
     "losses",
     "metrics",

@@ -26,6 +26,19 @@ Exit code: 0 when nothing hurts this training, 1 when something does, 2 for bad 
 """
 
 
+LAUNCH = """Train or tune with several processes, which are started again when they die.
+
+  kerasdnn launch -n 2 -- FILE.py:search        a function that makes a Keras Tuner tuner with
+                                                declared hyper-parameters, calls tuner.search(...)
+                                                and returns the tuner: a chief and 2 workers
+  kerasdnn launch -n 2 -- FILE.py [flags]       a training that calls kerasdnn.distributed.join():
+                                                2 processes of JAX, each on half of every batch
+
+The channels between the processes have neither passwords nor encryption. They are open to this
+machine only, unless --host and --insecure say otherwise.
+"""
+
+
 def main(argv=None):
     """Runs the command line and returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -95,6 +108,22 @@ def _parser():
         "--repair", action="store_true", help="also apply the remedies and train again"
     )
     diagnose.set_defaults(act=_diagnose)
+    launch = commands.add_parser(
+        "launch",
+        help="train or tune with several processes",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=LAUNCH,
+    )
+    add = launch.add_argument
+    add("-n", type=int, default=2, dest="processes", metavar="N", help="processes (default 2)")
+    add("--deadline", type=float, metavar="SECONDS", help="end whatever runs then")
+    add("--max-restarts", type=int, default=3, metavar="N", help="of those that die (default 3)")
+    add("--host", default="127.0.0.1", help="where they meet (default this machine only)")
+    add("--port", type=int, help="default: a free one")
+    add("--insecure", action="store_true", help="allow a host that other machines can reach")
+    add("--json", metavar="PATH", help="write the trials of a search")
+    add("command", nargs=argparse.REMAINDER, help="-- FILE.py:function, or -- FILE.py [flags]")
+    launch.set_defaults(act=_launch)
     bench = commands.add_parser("bench", help="side-by-side timings: all, or the one named")
     bench.add_argument("name", nargs="?", metavar="NAME")
     bench.add_argument(
@@ -170,6 +199,39 @@ def _diagnose(args):
     if args.repair and report.warnings:
         print(repair(program, report))
     return 1 if report.warnings else 0
+
+
+def _launch(args):
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise InputError("launch expects a command: kerasdnn launch -n 2 -- FILE.py:search")
+    options = {key: getattr(args, key) for key in ("deadline", "max_restarts", "host", "port")}
+    options["insecure"] = args.insecure
+    if ":" in command[0]:
+        return _launch_search(command[0], args, options)
+    if not pathlib.Path(command[0]).is_file():
+        raise InputError(
+            f"launch expects a Python file or FILE.py:function; there is no file '{command[0]}'."
+        )
+    from kerasdnn.launch import run_together
+
+    return run_together([sys.executable, *command], args.processes, **options)
+
+
+def _launch_search(target, args, options):
+    from kerasdnn.console import print_table
+    from kerasdnn.results import write_json
+    from kerasdnn.tuning.workers import run_workers
+
+    try:
+        rows = run_workers(target, workers=args.processes, **options)
+    except RuntimeError as error:  # a process that cannot be kept alive
+        print(f"kerasdnn: {error}", file=sys.stderr)
+        return 1
+    print_table(rows)
+    if args.json:
+        _written(lambda path: write_json(path, rows), args.json)
+    return 0
 
 
 def _written(write, path):

@@ -98,3 +98,29 @@ def peek_batch(arguments, count=1):
     state, iterator = arguments
     batches = list(itertools.islice(iterator, count))
     return (batches[0] if batches else None), (state, iter(batches))
+
+
+def join_processes(address, count, rank):
+    """Connects this process with the others, before anything is computed.
+
+    Args:
+        address: "host:port" of the process of rank 0.
+        count: int, how many processes there are.
+        rank: int, the number of this one.
+    """
+    jax.distributed.initialize(
+        address,
+        count,
+        rank,
+        # Whoever watches the processes ends them; JAX's own 100 s would only add to that.
+        heartbeat_timeout_seconds=20,
+        shutdown_timeout_seconds=20,
+        initialization_timeout=120,
+    )
+
+
+def from_first_process(array):
+    """Returns the array of the process of rank 0 in every process; shape and dtype are the same."""
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))

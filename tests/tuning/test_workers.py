@@ -9,6 +9,7 @@ import socket
 import time
 import types
 
+from kerasdnn import cli
 from kerasdnn.errors import InputError
 from kerasdnn.tuning import run_workers, workers
 from tests.tuning import searches
@@ -58,10 +59,14 @@ def test_a_worker_that_always_dies_ends_the_search_with_one_sentence(folder, mon
     assert "\n" not in str(caught.value)
 
 
-def test_trials_that_always_fail_end_the_search_with_their_reason(folder, monkeypatch):
+def test_trials_that_always_fail_end_the_command_with_their_reason(folder, monkeypatch, capsys):
     monkeypatch.setenv("SEARCH_FAILS", "1")
-    with pytest.raises(RuntimeError, match="no such layer"):
-        run_workers(searches.bowl, workers=1, max_restarts=0, deadline=200, out=io.StringIO())
+    search = f"{searches.__file__}:bowl"
+    flags = ["-n", "1", "--max-restarts", "0", "--deadline", "200"]
+    assert cli.main(["launch", *flags, "--", search]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("kerasdnn: The worker0 has died 1 times")
+    assert "no such layer" in said
 
 
 def late(folder, lines):
