@@ -34,6 +34,7 @@ ENCODER_BLOCKS, DECODER_BLOCKS = 3, 2
 LSTM_UNITS = 256  # about as many parameters
 BUCKETS = (7, 9, 12, 16)  # letters or phonemes; longer words are tested but not trained on
 EPOCHS, QUICK_EPOCHS = 8, 1
+QUICK_BUCKETS = (16,)  # a graph is compiled for each length
 BATCH = 192  # words a step
 PEAK_RATE, WARMUP = 2.5e-3, 0.15  # Adam's rate at the top, which share of the steps reaches
 BEAMS = 4
@@ -98,7 +99,8 @@ def build(hp=None, attention=True):
 def train(dataset, run, seed, *, use_technique=True):
     """Trains the Transformer, or the LSTM; returns it and its history."""
     x, y, lengths = training_data(dataset.x_train, dataset.y_train)
-    batches = LengthBatches(x, y, lengths, buckets=BUCKETS, batch_size=BATCH, seed=seed)
+    buckets = QUICK_BUCKETS if run.quick else BUCKETS
+    batches = LengthBatches(x, y, lengths, buckets=buckets, batch_size=BATCH, seed=seed)
     epochs = QUICK_EPOCHS if run.quick else EPOCHS
 
     def compiled():
