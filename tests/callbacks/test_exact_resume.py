@@ -1,6 +1,6 @@
 """A training that was killed anywhere and gone on with equals the undisturbed one to the bit."""
 
-from kerasdnn.callbacks import ExactResume
+from kerasdnn.callbacks import ExactResume, TrainingDoctor
 from kerasdnn.errors import InputError
 from kerasdnn.resume import exact_fit
 
@@ -127,6 +127,24 @@ def test_data_set_of_the_user(tmp_path):
     model = build()
     train(model, tmp_path, every=1, data=(Batches(),))
     assert same(model, state(expected))
+
+
+def test_the_doctor_keeps_what_it_saw(tmp_path):
+    doctors = [TrainingDoctor() for _ in range(3)]
+
+    def fit(doctor, folder, kill=None):
+        model, watch = build(), [doctor, KillAt(kill)]
+        options = {"epochs": 3, "batch_size": 9, "seed": 4, "say": lambda text: None}
+        exact_fit(model, X, Y, resume_dir=folder, callbacks=watch, **options)
+        return model
+
+    expected = fit(doctors[0], tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(doctors[1], tmp_path / "killed", kill=12)
+    assert same(fit(doctors[2], tmp_path / "killed"), state(expected))
+    assert doctors[2].epochs_seen == 3
+    assert [row["step"] for row in doctors[2].rows] == [row["step"] for row in doctors[0].rows]
+    assert [f.id for f in doctors[2].report.findings] == [f.id for f in doctors[0].report.findings]
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):
