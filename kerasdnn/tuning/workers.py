@@ -1,6 +1,5 @@
 """A search by several processes that survives the death of any of them."""
 
-import importlib.util
 import inspect
 import json
 import os
@@ -167,7 +166,7 @@ def target_of(search):
         )
     loaded = sys.modules.get(search.__module__)
     spec = getattr(loaded, "__spec__", None)
-    own = spec is not None and spec.name == search.__module__ != "__main__"
-    if own and importlib.util.find_spec(spec.name) is not None:
+    # Part of a package, which its own imports may need; all else is found by its file.
+    if spec is not None and spec.parent and spec.name == search.__module__:
         return f"{spec.name}:{name}"
     return f"{Path(inspect.getsourcefile(search)).resolve()}:{name}"
