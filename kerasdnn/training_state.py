@@ -169,6 +169,9 @@ def _set_callback_state(callback, state):
 def facts(model, callbacks):
     """Returns what must be the same for a training to be gone on with, by name."""
     own, _ = variables(model)
+    layers = model._flatten_layers(include_self=False)
+    # A Sequential without an input gets one in the first step, which is no difference.
+    layers = [layer for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
     return plain(
         {
             "versions": {
@@ -176,7 +179,7 @@ def facts(model, callbacks):
                 "keras": keras.__version__,
                 keras.backend.backend(): str(backend.current().VERSION),
             },
-            "layers": [_layer(layer) for layer in model._flatten_layers(include_self=False)],
+            "layers": [_layer(layer) for layer in layers],
             "variables": [[list(v.shape), str(v.dtype)] for v in own],
             "optimizer": _without_names(_serialized(model.optimizer)),
             "jit_compile": bool(model.jit_compile),

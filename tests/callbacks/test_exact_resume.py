@@ -120,6 +120,30 @@ def test_average_of_the_weights_survives(tmp_path):
     assert (again.history, seen) == (history.history, 9)
 
 
+class WithNoise(keras.Model):
+    """Has a part that gets its input layer in the first step, as augmentations do."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = keras.Sequential([keras.layers.GaussianNoise(0.1, seed=3)])
+        self.head = keras.layers.Dense(1)
+        self.head.build((None, 6))
+        self.built = True
+
+    def call(self, x, training=None):
+        return self.head(self.noise(x, training=training))
+
+
+def test_a_part_that_is_built_in_the_first_step(tmp_path):
+    models = []
+    for folder, kill in ((tmp_path / "a", None), (tmp_path / "b", 7), (tmp_path / "b", None)):
+        keras.utils.set_random_seed(1)
+        models.append(WithNoise())
+        models[-1].compile("sgd", "mse")
+        train(models[-1], folder, kill, every=1)
+    assert same(models[2], state(models[0]))
+
+
 def test_data_set_of_the_user(tmp_path):
     expected = build()
     train(expected, data=(Batches(),))
