@@ -126,7 +126,10 @@ def dead_share(model, x):
     look = keras.Model(model.inputs[0], [layer.output for layer in dense])
     dead = []
     for z, activation in zip(look(x, training=False), activations, strict=True):
+        policy = activation.dtype_policy  # differences need float32, whatever it was trained in
+        activation.dtype_policy = keras.DTypePolicy("float32")
         slopes = keras.ops.convert_to_numpy(slope(activation, keras.ops.cast(z, "float32")))
+        activation.dtype_policy = policy
         dead.append(~(np.abs(slopes).max(axis=0) > DEAD_SLOPE))  # (64,); NaN counts as dead
     return float(np.mean(dead))
 

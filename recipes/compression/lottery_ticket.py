@@ -24,7 +24,7 @@ from keras import layers
 # --- Settings: the published ones, but for fewer and larger prunings -----------------------------
 HIDDEN = 500  # units of both hidden layers
 SPARSITY = 0.92  # share of zeros in each kernel of the ticket
-ROUNDS = 40  # trainings on the way to it; each prunes a sixteenth of what is left
+ROUNDS = 14  # trainings on the way to it; each prunes a sixth of what is left
 EPOCHS = 38  # passes over the training signals, 1,500 steps
 BATCH = 100  # signals a step
 RATE = 2e-2  # Adam's learning rate
