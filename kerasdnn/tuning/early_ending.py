@@ -48,7 +48,8 @@ class EarlyEnding:
     ...     pass
     >>> def build(hp):
     ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    ...     model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1, 1e9])), "mse")
+    ...     rate = hp.Choice("rate", [0.1, 1e9])
+    ...     model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
     ...     return model
     >>> import tempfile
     >>> x, y = np.ones((32, 2), "float32"), np.ones((32, 1), "float32")

@@ -26,14 +26,15 @@ class ContinuingHyperband(keras_tuner.Hyperband):
     Example:
     >>> def build(hp):
     ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    ...     model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1)), "mse")
+    ...     rate = hp.Float("rate", 1e-3, 1e-1)
+    ...     model.compile(keras.optimizers.Adam(rate), "mse", run_eagerly=True)
     ...     return model
     >>> import tempfile
     >>> x, y = np.ones((32, 2), "float32"), np.ones((32, 1), "float32")
-    >>> tuner = ContinuingHyperband(build, "val_loss", max_epochs=4, directory=tempfile.mkdtemp())
+    >>> tuner = ContinuingHyperband(build, "val_loss", max_epochs=3, directory=tempfile.mkdtemp())
     >>> tuner.search(x, y, validation_data=(x, y), verbose=0)
-    >>> len(tuner.oracle.trials) > 4
-    True
+    >>> len(tuner.oracle.trials)
+    6
 
     References:
         Li et al. (2018), Hyperband: A Novel Bandit-Based Approach, arXiv:1603.06560

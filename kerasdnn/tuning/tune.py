@@ -110,7 +110,8 @@ def tune(
     Example:
     >>> def build(hp):
     ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    ...     model.compile(keras.optimizers.SGD(hp.Choice("rate", [1e-3, 0.1])), "mse")
+    ...     rate = hp.Choice("rate", [1e-3, 0.1])
+    ...     model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
     ...     return model
     >>> import tempfile
     >>> x, y = np.ones((64, 2), "float32"), np.ones((64, 1), "float32")
