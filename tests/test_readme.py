@@ -27,7 +27,8 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("code", SNIPPETS, ids=lambda code: code.strip().splitlines()[-1][:40])
-def test_snippet_runs(code):
+def test_snippet_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some leave files
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 

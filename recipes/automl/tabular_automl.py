@@ -116,8 +116,9 @@ def network(run, values, fit, judged, epochs):
         reuse=f"{shape} {values}",  # the folds of a trial share what is compiled
     )
     model.fit(x, fit[1], batch_size=BATCH, epochs=epochs, verbose=0)
-    logits = model.predict(pipeline.transform(judged[0]), batch_size=500, verbose=0)
-    return float(np.mean(logits.argmax(-1) == judged[1])), model
+    logits = model(pipeline.transform(judged[0]).astype("float32"), training=False)
+    guesses = keras.ops.convert_to_numpy(logits).argmax(-1)
+    return float(np.mean(guesses == judged[1])), model
 
 
 def boosting(values, fit, judged, iterations):
