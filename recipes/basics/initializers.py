@@ -5,7 +5,7 @@ Concept   initialization (Xavier, He)
 Paper     Glorot, Bengio (2010), Understanding the difficulty of training deep feedforward neural
           networks; He et al. (2015), Delving Deep into Rectifiers, arXiv:1502.01852
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.7934 ± 0.0425 (3 seeds), 0.4 min a run; control 0.3269
 Target    none published for this net
 Run       python recipes/basics/initializers.py          --quick: under 30 s
 Change    INITIALIZERS, DEPTHS, WIDTH
