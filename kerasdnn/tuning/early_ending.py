@@ -10,8 +10,6 @@ from kerasdnn import results
 from kerasdnn.callbacks import TrainingDoctor
 from kerasdnn.errors import InputError
 
-import keras_tuner
-
 ENOUGH = 3  # curves of other trials, before their median says anything
 HOPELESS = 5  # failed trials without any that was completed
 FATAL = ("loss.nan", "data.nan", "lr.high")  # findings of the doctor
@@ -104,9 +102,17 @@ class EarlyEnding:
         finally:
             self._keep(trial, time.monotonic() - begin, kwargs.get("epochs"))
             self._doctor = None
+        if not self._failed:
+            return reached
+        # Not raised, because Keras Tuner would print a traceback; `on_trial_end` says it.
+        worst = -math.inf if self.oracle.objective.direction == "max" else math.inf
+        return {self.oracle.objective.name: worst}
+
+    def on_trial_end(self, trial):
+        """Tells the oracle, also of a trial that has failed."""
         if self._failed:
-            raise keras_tuner.errors.FailedTrialError(self._reason)
-        return reached
+            trial.status, trial.message, self._failed = "FAILED", self._reason, False
+        super().on_trial_end(trial)
 
     def on_epoch_end(self, trial, model, epoch, logs=None):
         """Ends the trial after this epoch if it has no hope."""

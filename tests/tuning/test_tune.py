@@ -70,7 +70,7 @@ def test_the_final_model_learns_from_validation_data_too_and_the_test_set_is_use
     assert judged.count(70) == 1
 
 
-def test_a_loss_that_is_no_number_fails_and_the_search_goes_on(tmp_path):
+def test_a_loss_that_is_no_number_fails_and_the_search_goes_on(tmp_path, capsys):
     def build(hp):
         return classifier(hp, rates=(float("inf"), 0.1, 0.2))
 
@@ -79,6 +79,7 @@ def test_a_loss_that_is_no_number_fails_and_the_search_goes_on(tmp_path):
     assert by_rate[float("inf")]["status"] == "FAILED"
     assert by_rate[float("inf")]["epochs"] == 1
     assert "not a number after epoch 1" in by_rate[float("inf")]["ended"]
+    assert "Traceback" not in capsys.readouterr().err
     assert by_rate[0.1]["status"] == by_rate[0.2]["status"] == "COMPLETED"
 
 
