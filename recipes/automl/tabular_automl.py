@@ -32,6 +32,7 @@ from sklearn.pipeline import make_pipeline
 
 # --- Settings -------------------------------------------------------------------------------------
 TRIALS = 14  # of the search in each outer fold
+FAR_APART = 5  # of them are far apart, before a model of the score chooses
 OUTER, INNER = 3, 3  # folds: to judge the whole procedure, and to choose within it
 EPOCHS = 40  # passes over the rows of a fold
 QUICK = {"trials": 1, "outer": 2, "inner": 2, "epochs": 3, "iterations": 10}
@@ -166,6 +167,7 @@ def nested(run, x, y, seed, name, learn, values_of, budget):
                 objective=keras_tuner.Objective("accuracy", "max"),
                 hyperparameters=declared,
                 max_trials=trials,
+                num_initial_points=FAR_APART,
                 seed=seed,
                 directory=str(run.folder / "search"),
                 project_name=f"{name}-{seed}-{number}",
