@@ -27,7 +27,7 @@ from keras import layers, ops
 # rate that stands below the search goes up and down by STEP until both neighbours are worse.
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 HIDDEN = (256, 128)  # units
-EPOCHS, FEW_IMAGES, FEW_EPOCHS = 2, 20_000, 8  # the bundled images are seen more often
+EPOCHS, FEW_IMAGES, FEW_EPOCHS = 4, 20_000, 12  # the bundled images are seen more often
 QUICK_EPOCHS = 1
 BATCH = 256  # images a step
 HELD_OUT = 6  # one in so many training images is for tuning
