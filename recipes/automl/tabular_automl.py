@@ -154,9 +154,8 @@ def folds_of(x, y, count, seed):
 
 def nested(run, x, y, seed, name, learn, values_of, budget):
     """Returns the mean accuracy over the outer folds, the last network, and what was chosen."""
-    outer, inner, trials = OUTER, INNER, TRIALS
-    if run.quick:
-        outer, inner, trials = QUICK["outer"], QUICK["inner"], QUICK["trials"]
+    full = {"outer": OUTER, "inner": INNER, "trials": TRIALS}
+    outer, inner, trials = ((QUICK if run.quick else full)[key] for key in full)
     scores, chosen, model = [], [], None
     for number, (fit, judged) in enumerate(folds_of(x, y, outer, seed)):
         values = DEFAULTS
