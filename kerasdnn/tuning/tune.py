@@ -11,9 +11,9 @@ from kerasdnn.tuning.checks import claim, declared_space, objective_of
 from kerasdnn.tuning.early_ending import EarlyEnding
 from kerasdnn.tuning.hparams import write_hparams
 from kerasdnn.tuning.hyperband import ContinuingHyperband
-from kerasdnn.tuning.oracles import NoRepeatBayesian, ResumableGrid
 from kerasdnn.tuning.subject import of_function, of_recipe
 from kerasdnn.tuning.table import trial_table
+from kerasdnn.tuning.tuners import NoRepeatBayesian, ResumableGrid
 
 import keras
 import keras_tuner
