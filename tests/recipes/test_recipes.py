@@ -14,6 +14,7 @@ ENTRIES = catalog.entries()
 # Of minutes of compilation, so that on JAX and Torch they belong to `make test-slow`.
 LONG = {
     "attention_distillation",
+    "distributed_tuning",
     "fast_cnn",
     "gru_signal",
     "loss_not_converging",
@@ -22,6 +23,7 @@ LONG = {
     "super_resolution",
     "transformer_g2p",
     "transformer_reviews",
+    "tune_cnn",
 }
 QUICK = [
     pytest.param(
