@@ -218,7 +218,7 @@ def answer(run, text):
     ),
 )
 def main(run):
-    dataset = run.load(task="pairs", quick_limit=500)
+    dataset = run.load(task="pairs", quick_limit=200)
     if run.args.predict is not None:
         return answer(run, run.args.predict)
     run.say(
