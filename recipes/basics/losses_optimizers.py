@@ -6,7 +6,7 @@ Concept   losses, optimizers (MSE, CE; SGD, Adam)
 Paper     Kingma, Ba (2014), Adam, arXiv:1412.6980; Loshchilov, Hutter (2017), AdamW,
           arXiv:1711.05101; Chen et al. (2023), Lion, arXiv:2302.06675
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.8670 ± 0.0071 (3 seeds), 0.3 min a run; control 0.8450
 Target    none published for so short a training
 Run       python recipes/basics/losses_optimizers.py          --quick: under 30 s
 Change    OPTIMIZERS, LOSSES, EPOCHS
