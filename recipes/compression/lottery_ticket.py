@@ -5,7 +5,7 @@ Shows     that a sparse network hidden in a dense one, trained alone from the sa
 Concept   pruning
 Paper     Frankle, Carbin (2019), arXiv:1803.03635; Greydanus (2020), arXiv:2011.14439
 Data      mnist1d, 4,000 / 1,000
-Expect    not measured yet
+Expect    0.7410 ± 0.0142 (3 seeds), 2.9 min a run; control 0.6487
 Target    0.7525, MNIST-1D notebook "lottery tickets", mean of 2 tickets at 92 % sparsity
 Run       python recipes/compression/lottery_ticket.py          --quick: under 30 s
 Change    SPARSITY, ROUNDS, HIDDEN
