@@ -5,7 +5,7 @@ Concept   activations (sigmoid, tanh, ReLU, leaky, PReLU, ELU, Swish, GELU, soft
 Paper     Glorot, Bengio (2010), Understanding the difficulty of training deep feedforward neural
           networks; He et al. (2015), arXiv:1502.01852; Klambauer et al. (2017), arXiv:1706.02515
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.8095 ± 0.0129 (3 seeds), 0.2 min a run; control 0.0999
 Target    none published for this net
 Run       python recipes/basics/activations.py          --quick: under 30 s
 Change    ACTIVATIONS, DEPTH, WIDTH, RATE
