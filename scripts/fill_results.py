@@ -1,4 +1,4 @@
-"""Fills README's results table and the recipes' "Expect" lines from saved_models/*/result*.json.
+"""Fills the READMEs' tables and the recipes' "Expect" lines from saved_models/*/result*.json.
 
 python scripts/fill_results.py            writes
 python scripts/fill_results.py --check    exit 1 and the names of the files that differ
@@ -16,13 +16,29 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: filled by scripts/fill_results.py -->", "<!-- /results -->"
 EXPECT = re.compile(r"^Expect    .*\n(?:          .*\n)*", re.MULTILINE)
 PENDING = "not measured yet"
+READMES = {"README.md": "en", "README.zh-CN.md": "zh"}
+HEADS = {
+    "en": ("recipe", "shows", "metric", "got", "control", "published", "minutes"),
+    "zh": ("示例", "内容", "指标", "结果", "对照", "公开结果", "分钟"),
+}
+METRICS = {  # in Chinese; one that is missing keeps its own name
+    "test_accuracy": "测试准确率",
+    "linear_accuracy": "线性探测准确率",
+    "nested_cv_accuracy": "准确率（嵌套交叉验证）",
+    "word_error_rate": "词错误率",
+    "frechet_distance": "Fréchet 距离",
+    "psnr_db": "PSNR（dB）",
+    "share_of_gap_closed": "弥补的差距",
+    "repaired": "修复率",
+}
 
 
-def spread(result):
+def spread(result, language="en"):
     """Returns "0.9412 ± 0.0008 (3 seeds)", or without the spread for one seed."""
     seeds = len(result["values"])
     deviation = f" ± {result['std']:.4f}" if result["std"] is not None else ""
-    return f"{result['value']:.4f}{deviation} ({seeds} seed{'s' if seeds > 1 else ''})"
+    count = f"（{seeds} 次）" if language == "zh" else f" ({seeds} seed{'s' if seeds > 1 else ''})"
+    return f"{result['value']:.4f}{deviation}{count}"
 
 
 def expect(entry):
@@ -46,12 +62,23 @@ def variants(entry):
     return sorted(path.stem.removeprefix("result-") for path in files)
 
 
-def table():
-    """Returns README's results table."""
-    lines = [
-        "| recipe | shows | metric | got | control | published | minutes |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def shown(entry, language):
+    """Returns what a recipe shows: its concept, in Chinese the title of the page about it."""
+    if language == "en":
+        return entry.fields.get("Concept", "")
+    for path in sorted((ROOT / "docs").glob("**/*.zh.md")):
+        page = path.read_text(encoding="utf-8")
+        names = re.search(r"^recipes: \[(.*)\]$", page, re.MULTILINE)
+        if names and entry.name in names[1].split(", "):
+            title = re.search(r"^# (.*)$", page, re.MULTILINE)[1]
+            return f"[{title}]({path.relative_to(ROOT).as_posix()})"
+    return entry.fields.get("Concept", "")
+
+
+def table(language="en"):
+    """Returns a README's results table."""
+    heads = HEADS[language]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for entry in catalog.entries():
         for variant in ["", *variants(entry)]:
             result = entry.result(variant)
@@ -59,14 +86,15 @@ def table():
                 continue
             label = f"[{entry.topic}/{entry.name}](recipes/{entry.topic}/{entry.name}.py)"
             label += f" ({variant})" if variant else ""
-            control = "" if result["control"] is None else f"{result['control']:.4f}"
+            metric = result["metric"]
+            metric = METRICS.get(metric, metric) if language == "zh" else metric
             published = (result.get("target") or {}).get("value", "") if not variant else ""
             cells = [
                 label,
-                entry.fields.get("Concept", ""),
-                result["metric"].replace("_", " "),
-                spread(result),
-                control,
+                shown(entry, language),
+                metric.replace("_", " "),
+                spread(result, language),
+                "" if result["control"] is None else f"{result['control']:.4f}",
                 str(published),
                 f"{result['minutes']:.1f}",
             ]
@@ -79,12 +107,12 @@ def filled():
     for entry in catalog.entries():
         text = entry.path.read_text(encoding="utf-8")
         yield entry.path, EXPECT.sub(lambda match, e=entry: expect(e), text, count=1)
-    for name in ("README.md", "README.zh-CN.md"):
+    for name, language in READMES.items():
         path = ROOT / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             head, rest = text.split(BEGIN)
-            yield path, f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+            yield path, f"{head}{BEGIN}\n{table(language)}\n{END}{rest.split(END)[1]}"
 
 
 def main(argv=None):

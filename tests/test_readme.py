@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^#+ ", re.MULTILINE)
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(kerasdnn.__path__, "kerasdnn.")
@@ -53,11 +55,33 @@ def test_the_check_sees_a_changed_number(tmp_path, monkeypatch):
     fill = importlib.import_module("fill_results")
     monkeypatch.setattr(fill, "ROOT", tmp_path)
     monkeypatch.setattr(fill.catalog, "entries", list)
-    (tmp_path / "README.md").write_text(f"a\n{fill.BEGIN}\n| x | 0.99 |\n{fill.END}\nb\n")
-    assert fill.main(["--check"]) == 1
-    assert fill.main([]) == 0
-    assert fill.main(["--check"]) == 0
-    assert "0.99" not in (tmp_path / "README.md").read_text()
+    for name in fill.READMES:
+        written = f"a\n{fill.BEGIN}\n| x | 0.99 |\n{fill.END}\nb\n"
+        (tmp_path / name).write_text(written, encoding="utf-8")
+        assert fill.main(["--check"]) == 1
+        assert fill.main([]) == 0
+        assert fill.main(["--check"]) == 0
+        assert "0.99" not in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_both_tables_have_the_same_numbers():
+    tables = [text.split("<!-- results")[1].split("<!-- /results")[0] for text in (README, CHINESE)]
+    rows = [[line.split(" | ") for line in table.splitlines()[3:]] for table in tables]
+    assert len(rows[0]) == len(rows[1]) > 1
+    for english, chinese in zip(*rows, strict=True):
+        assert english[0] == chinese[0]
+        assert english[4:] == chinese[4:]
+        assert english[3].split(" (")[0] == chinese[3].split("（")[0]
+    heads = [table.splitlines()[1] for table in tables]
+    assert "recipe" in heads[0]
+    assert "示例" in heads[1]
+
+
+def test_the_readmes_say_the_same():
+    assert re.findall(r"^```python\n(.*?)^```", CHINESE, re.DOTALL | re.MULTILINE) == SNIPPETS
+    assert len(HEADING.findall(README)) == len(HEADING.findall(CHINESE))
+    assert "(README.zh-CN.md)" in README[:200]
+    assert "(README.md)" in CHINESE[:200]
 
 
 @pytest.mark.parametrize("name", MODULES)
