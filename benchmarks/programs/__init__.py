@@ -8,7 +8,16 @@ import dataclasses
 import importlib
 from collections.abc import Callable
 
-FAMILIES = ("heads", "regression", "dynamics", "seeds", "healthy")
+FAMILIES = (
+    "heads",
+    "regression",
+    "dynamics",
+    "seeds",
+    "healthy",
+    "forum",
+    "forum_images",
+    "forum_healthy",
+)
 CASES = {}
 
 
@@ -21,7 +30,7 @@ class Case:
         make: function of a seed that returns a `Program`.
         expect: ids of which the first finding must be one; empty for a healthy program.
         also: further findings that are right.
-        family: "real", "synthetic" or "healthy".
+        family: "real", "synthetic", "healthy", "forum" or "forum, healthy".
         kind: class of the fault.
     """
 
