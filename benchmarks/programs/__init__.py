@@ -10,10 +10,15 @@ from collections.abc import Callable
 
 FAMILIES = (
     "heads",
+    "head_classes",
     "regression",
     "dynamics",
+    "numerics",
     "seeds",
+    "seeds_deep",
+    "mutations",
     "healthy",
+    "healthy_forms",
     "forum",
     "forum_images",
     "forum_healthy",
