@@ -79,17 +79,16 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         step = ops.cast(step, "float32")
         start = self.peak / self.start_divisor
-        end = start / self.end_divisor
-        turn = self.warmup * self.total_steps - 1  # the step of the peak
-        rising = self._between(start, self.peak, _share(step, 0.0, turn))
-        falling = self._between(self.peak, end, _share(step, turn, self.total_steps - 1))
-        return ops.where(step <= turn, rising, falling)
-
-    def _between(self, first, last, share):
+        turn, last = self.warmup * self.total_steps - 1, self.total_steps - 1
+        rises = step <= turn  # the peak is at step `turn`
+        # Share of the way up to the peak. Few operations: optimizers call this for each weight.
+        up = step / turn if turn > 0 else 1.0
+        down = ops.maximum((last - step) / (last - turn), 0.0) if last > turn else 0.0
+        share = ops.where(rises, up, down)
         if self.anneal == "cosine":
             share = (1 - ops.cos(math.pi * share)) / 2
-        # Both ends are exact: first * 1 + last * 0, and the other way round.
-        return first * (1 - share) + last * share
+        low = ops.where(rises, start, start / self.end_divisor)
+        return low + (self.peak - low) * share
 
     def get_config(self):
         return {
@@ -169,13 +168,6 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
                 config["schedule"], custom_objects=custom_objects
             )
         return cls(**config)
-
-
-def _share(step, first, last):
-    """The part of the way from `first` to `last` that is done, in [0, 1]."""
-    if last <= first:  # a part of no length, so already done
-        return ops.ones_like(step)
-    return ops.clip((step - first) / (last - first), 0.0, 1.0)
 
 
 def _require_positive(owner, **values):
