@@ -7,7 +7,7 @@ Paper     Glorot, Bengio (2010), Understanding the difficulty of training deep f
           networks; He et al. (2015), arXiv:1502.01852; Ioffe, Szegedy (2015), arXiv:1502.03167;
           He et al. (2016), arXiv:1512.03385; Pascanu et al. (2013), arXiv:1211.5063
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.8326 ± 0.0066 (3 seeds), 0.5 min a run; control 0.1000
 Target    none published for these nets
 Run       python recipes/diagnosis/gradients.py          --quick: under 30 s
 Change    DEPTH, DEPTHS, FAULTS, CURES
