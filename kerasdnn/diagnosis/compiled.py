@@ -87,8 +87,10 @@ def read_optimizer(optimizer, steps):
     facts.momentum = float(getattr(inner, "momentum", 0.0) or 0.0)
     epsilon = getattr(inner, "epsilon", None)
     facts.epsilon = float(epsilon) if isinstance(epsilon, int | float) else None
-    clips = (getattr(inner, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm"))
-    facts.clipped = any(value is not None for value in clips)
+    for name in ("clipnorm", "clipvalue", "global_clipnorm"):
+        if getattr(inner, name, None) is not None:
+            facts.clip[name] = float(getattr(inner, name))
+    facts.clipped = bool(facts.clip)
     return facts
 
 

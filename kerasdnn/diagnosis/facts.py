@@ -27,6 +27,7 @@ class LayerFacts:
     axis: object = None  # of a normalization
     channel_axis: int | None = None  # where the convolution before it has its channels
     momentum: float | None = None  # of a batch normalization
+    rank: int | None = None  # of the input of a normalization, the batch axis included
 
 
 @dataclasses.dataclass
@@ -41,6 +42,7 @@ class OutputFacts:
     head_activation: str | None = None  # of that layer itself
     dropout_after: str | None = None  # a dropout layer behind the head
     softmax_axis_size: int | None = None
+    softmax_axis: int | None = None  # counted from the end: -1 is the last
     units: int | None = None  # size of the last axis
 
 
@@ -66,6 +68,7 @@ class OptimizerFacts:
     momentum: float = 0.0
     epsilon: float | None = None
     clipped: bool = False
+    clip: dict = dataclasses.field(default_factory=dict)  # threshold by argument
 
 
 @dataclasses.dataclass
@@ -87,6 +90,7 @@ class ModelFacts:
     shuffle: bool = True
     validation: str | None = None  # "split", "data" or None
     weighted: bool = False  # class or sample weights
+    stopping: list = dataclasses.field(default_factory=list)  # monitor, mode, patience of each
     own_loss: bool = False  # compute_loss overridden or a loss that Keras does not have
     own_step: bool = False
 
@@ -137,6 +141,7 @@ class InputFacts:
     not_finite: float = 0.0
     constant: float = 0.0  # share of the features that never change
     duplicates: float = 0.0
+    ids: bool = False  # whole numbers that look like names of things
     received_rms: float | None = None
     received_std: float | None = None
     received_mean: float | None = None
@@ -158,6 +163,7 @@ class BatchFacts:
     loss_shape: tuple | None = None
     duplicated_ratio: float | None = None  # loss of the batch given twice, over the loss
     single_ratio: float | None = None  # mean of the losses of single rows, over the loss
+    permuted_change: float | None = None  # of the loss, relative, when labels change their rows
     batch_dependent: float | None = None  # change of a prediction when its batch changes
     output_low: float | None = None
     output_high: float | None = None

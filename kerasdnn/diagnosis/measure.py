@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 MANY_CLASSES = 1000  # integers with more distinct values than this are not classes
+HIGHEST_PIXEL = 256
 SAMPLE = 512  # rows that are pushed through the layers before the first one with weights
 NOT_SCALED_THROUGH = ("Embedding", "StringLookup", "IntegerLookup", "Hashing", "TextVectorization")
 
@@ -154,9 +155,24 @@ def _input(x, name):
         facts.low, facts.high = float(x[finite].min()), float(x[finite].max())
     table = x.reshape(len(x), -1)
     facts.constant = float((table.max(0) == table.min(0)).mean())
+    facts.ids = _look_like_ids(table, facts)
     keys = collections.Counter(row.tobytes() for row in table[:2000])
     facts.duplicates = 1 - len(keys) / len(table[:2000])
     return facts
+
+
+def _look_like_ids(table, facts):
+    """Whole numbers of one range in all columns, beyond those of pixels, and no trend in a row."""
+    if table.shape[1] < 8 or facts.low < 0 or facts.high < HIGHEST_PIXEL or len(facts.shape) != 1:
+        return False
+    table = table[:2000].astype("float64")
+    whole = np.array_equal(table, np.round(table))
+    if not whole or np.median(table.max(axis=0)) < 0.5 * facts.high or facts.low > 0.1 * facts.high:
+        return False
+    left, right = table[:, :-1].ravel(), table[:, 1:].ravel()
+    if min(left.std(), right.std()) == 0:
+        return False
+    return bool(abs(np.corrcoef(left, right)[0, 1]) < 0.3)
 
 
 def received_inputs(model, rows):

@@ -21,14 +21,24 @@ def wanted_trials(evidence, trials, epochs, steps):
         yield "scaled y", run(trials.scaled, epochs, steps, y=True)
     if x and y:
         yield "scaled x and y", run(trials.scaled, epochs, steps, x=True, y=True)
+    if bottleneck(seen.model):
+        yield "wider", run(trials.rebuilt, {"kind": "widen", "factor": 8}, epochs, steps)
     yield "rate x10", run(trials.rate, 10.0, epochs, steps)
     yield "rate /10", run(trials.rate, 0.1, epochs, steps)
     if odd_kernels(seen.model):
         yield "fresh kernels", run(trials.fresh_kernels, epochs, steps)
+    if run_ended_by_callback(seen):
+        yield "no stopping", run(trials.unstopped, seen.model.epochs or epochs)
     layers = seen.model.layers
     rebuilt = run(trials.rebuilt, epochs=epochs, steps=steps)
     if any((layer.dropout or 0) >= 0.3 for layer in layers):
         yield "no dropout", run(rebuilt, {"kind": "dropout", "rate": 0.0})
+    noisy = augmentations(seen.model)
+    if noisy:
+        change = {"kind": "remove", "layers": [layer.index for layer in noisy]}
+        yield "no augmentation", run(rebuilt, change)
+    if seen.model.optimizer is not None and seen.model.optimizer.clip:
+        yield "usual clipping", run(rebuilt, {"kind": "clip", "norm": 1.0})
     if any(layer.l1 or layer.l2 for layer in layers):
         yield "no penalty", run(rebuilt, {"kind": "penalty", "factor": 0.0})
     hidden = hidden_layers(seen.model)
@@ -52,8 +62,23 @@ def wanted_trials(evidence, trials, epochs, steps):
         change = {"kind": "activation", "layers": [la.index for la in linear], "activation": "relu"}
         yield "curved", run(rebuilt, change)
     widths = [layer.units for layer in hidden if layer.kernel and layer.units]
-    if widths and min(widths) <= 16 and judgement.best_gain(seen) < 0.1:
+    narrow = "wider" not in seen.trials and min(widths, default=99) <= 16
+    if narrow and judgement.best_gain(seen) < 0.1:
         yield "wider", run(rebuilt, {"kind": "widen", "factor": 8})
+
+
+def run_ended_by_callback(evidence):
+    """Whether a callback of the program ended the training before its last epoch."""
+    return evidence.run.reason == "callback" and not evidence.run.finished
+
+
+def augmentations(model):
+    """Returns the facts of the layers that change their input at random in training."""
+    return [
+        layer
+        for layer in model.layers
+        if layer.kind == "GaussianNoise" or layer.kind.startswith("Random")
+    ]
 
 
 def unscaled_x(inputs):
@@ -69,6 +94,13 @@ def unscaled_x(inputs):
 def unscaled_y(label):
     """Whether targets of a regression are far from unit scale."""
     return label.std > 5 or label.std < 0.02 or abs(label.mean) > 5 * max(label.std, 1e-12)
+
+
+def bottleneck(model):
+    """Whether a hidden layer has so few units that little of a row can pass."""
+    widths = [layer.units for layer in hidden_layers(model) if layer.kernel and layer.units]
+    units = max((out.units or 1 for out in model.outputs), default=1)
+    return bool(widths) and (min(widths) <= 2 or 8 * min(widths) <= units)
 
 
 def hidden_layers(model):

@@ -1,5 +1,6 @@
 """Experiments on one batch: they tell a wrong rate, loss or label from a slow training."""
 
+import dataclasses
 import math
 
 from kerasdnn import backend
@@ -75,6 +76,10 @@ def _loss_structure(batch, model, sample, output):
     scale = abs(base) if abs(base) > 1e-9 else 1.0
     batch.duplicated_ratio = (batch_loss(model, twice) - batch.penalty) / scale
     batch.single_ratio = (float(np.mean(singles)) - batch.penalty) / scale
+    if len(keras.tree.flatten(few.y)) == 1:
+        mixed = keras.tree.map_structure(lambda a: np.roll(a, 1, axis=0), few.y)
+        swapped = batch_loss(model, dataclasses.replace(few, y=mixed)) - batch.penalty
+        batch.permuted_change = abs(swapped - base) / scale
     if len(output) >= len(few) and np.all(np.isfinite(output)):
         alone = np.asarray(keras.tree.flatten(_call(model, few.take(slice(0, 1)).x))[0], "float64")
         spread = float(np.abs(output).max()) or 1.0

@@ -82,9 +82,17 @@ def read_model(model, *, batch_size=None, epochs=None, rows=None, program=None):
         shuffle=bool(program.option("shuffle")) if program is not None else True,
         validation=validation,
         weighted=fit.get("class_weight") is not None or fit.get("sample_weight") is not None,
+        stopping=_stopping(fit.get("callbacks")),
         own_loss=own_loss or any(loss is not None and not loss.known for loss in losses),
         own_step=type(model).train_step is not keras.Model.train_step,
     )
+
+
+def _stopping(callbacks):
+    """Returns monitor, mode and patience of the callbacks that end a training."""
+    found = keras.tree.flatten(callbacks or [])
+    found = [c for c in found if isinstance(c, keras.callbacks.EarlyStopping)]
+    return [{"monitor": c.monitor, "mode": c.mode, "patience": c.patience} for c in found]
 
 
 def model_kind(model):
@@ -161,6 +169,7 @@ def _layer_facts(layer):
     if kind in NORMALIZATIONS:
         facts.axis = getattr(layer, "axis", None)
         facts.momentum = getattr(layer, "momentum", None)
+        facts.rank = getattr(getattr(layer, "input_spec", None), "ndim", None)
     kernel = main_kernel(layer)
     if kernel is not None and kind not in NORMALIZATIONS:
         values = np.asarray(keras.ops.convert_to_numpy(kernel), "float64")
@@ -251,6 +260,7 @@ def _outputs(model, kind):
                 axis = getattr(operation, "axis", -1)
                 if activation == "softmax" and isinstance(axis, int):
                     fact.softmax_axis_size = tuple(tensor.shape)[axis]
+                    fact.softmax_axis = axis if axis < 0 else axis - len(tensor.shape)
             if main_kernel(operation) is not None and label not in NORMALIZATIONS:
                 fact.head = operation.name
                 fact.layer = fact.layer or operation.name

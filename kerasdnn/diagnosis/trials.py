@@ -56,6 +56,13 @@ class Trials:
         trace = self._train(self.model, self.rows, epochs, steps)
         return self.outcome(self.model, self.probe, self.held, trace)
 
+    def unstopped(self, epochs):
+        """Trains for as many epochs as planned, without the callbacks."""
+        self.state.restore()
+        program = self.program.replace(fit={"callbacks": None})
+        trace = self._train(self.model, self.rows, epochs, None, program)
+        return self.outcome(self.model, self.probe, self.held, trace)
+
     def scaled(self, epochs, steps, *, x=False, y=False):
         """Trains on standardized inputs, targets or both."""
         self.state.restore()

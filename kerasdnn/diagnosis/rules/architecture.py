@@ -98,3 +98,30 @@ def norm_momentum(evidence):
             },
         )
     ]
+
+
+def norm_of_single_rows(evidence):
+    """Normalized over a batch of one row, every unit is 0 whatever the row says."""
+    model = evidence.model
+    alone = [
+        la.name
+        for la in model.layers
+        if la.kind in ("BatchNormalization", "FusedBatchNormalization")
+        and la.trainable
+        and la.rank == 2
+    ]
+    if model.batch_size != 1 or not alone:
+        return []
+    return [
+        Finding(
+            "fit.batch",
+            "error",
+            "A batch has a single row: batch normalization makes it 0 in training, so nothing of "
+            "the row gets through.",
+            evidence={"batch_size": 1, "layers": alone},
+            location="batch_size",
+            remedy="batch_size=32, or LayerNormalization()",
+            confidence=0.9,
+            change={"kind": "fit", "batch_size": 32},
+        )
+    ]

@@ -143,6 +143,35 @@ def tiny(evidence):
     ]
 
 
+def ids(evidence):
+    """Numbers that are names, of words say, taken for quantities."""
+    if evidence.model is None:
+        return []
+    for item in evidence.inputs or []:
+        if not item.ids or not item.judged:
+            continue
+        run = evidence.run
+        worked = judgement.learned(evidence) and (run.val_skill is None or run.val_skill > 0.5)
+        text = (
+            f"The inputs are whole numbers up to {item.high:g} that look like ids, of words say: "
+            "as quantities they say nothing."
+        )
+        line = f"Embedding({int(item.high) + 1}, 32) as the first layer"
+        return [
+            Finding(
+                "arch.ids",
+                "info" if worked else "warning",
+                text,
+                evidence={"lowest": item.low, "highest": item.high, "dtype": item.dtype},
+                location=item.received_by or item.name,
+                remedy=line,
+                confidence=0.2 if worked else 0.8,
+                stage="data",
+            )
+        ]
+    return []
+
+
 def constant(evidence):
     """Inputs that never change."""
     for inputs in evidence.inputs or []:

@@ -95,6 +95,27 @@ def exploding(evidence):
     ]
 
 
+def clipped(evidence):
+    """Gradients cut to next to nothing."""
+    gain = judgement.gain(evidence, "usual clipping")
+    if gain is None or gain < judgement.HELPS:
+        return []
+    facts = {"gain_in_skill_at_clipnorm_1": gain, **evidence.model.optimizer.clip}
+    return [
+        _finding(
+            "grad.clipped",
+            judgement.severity(evidence, gain),
+            "Clipping leaves next to nothing of the gradient; with a norm of 1 it learns.",
+            facts,
+            "optimizer",
+            "clipnorm=1.0",
+            min(0.95, 0.6 + gain),
+            {"kind": "clip", "norm": 1.0},
+            gain,
+        )
+    ]
+
+
 def _finding(name, severity, text, facts, location, line, confidence, change, proved=None):
     return Finding(
         name,

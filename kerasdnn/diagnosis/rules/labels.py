@@ -1,8 +1,12 @@
 """Are the labels what the loss can read, and do they belong to their inputs?"""
 
+import math
+
 from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
 from kerasdnn.diagnosis.rules.heads import CATEGORICAL, SPARSE
+
+MANY_ROWS = 5  # for each feature; and a hundred in all
 
 
 def for_loss(evidence):
@@ -82,9 +86,19 @@ def unrelated(evidence):
         "Rows can be learned by heart, but nothing carries over to held-out rows: the labels may "
         "not belong to their inputs, or the inputs say nothing about them."
     )
-    sure = 0.6 if run.skill < judgement.LEARNED else 0.45
+    many = len(evidence.labels) == 1 and rows_a_feature(evidence) >= MANY_ROWS
+    sure = 0.75 if many else 0.6 if run.skill < judgement.LEARNED else 0.45
     line = "check that x and y are in the same order: plot a few x[i] with y[i]"
-    return [_finding("data.labels", text, facts, sure, None, line, severity="info")]
+    # With few rows and many features learning by heart is to be expected.
+    severity = "warning" if many else "info"
+    facts["rows_a_feature"], facts["threshold"] = rows_a_feature(evidence), MANY_ROWS
+    return [_finding("data.labels", text, facts, sure, None, line, severity=severity)]
+
+
+def rows_a_feature(evidence):
+    """Returns how many rows there are for each number of a row of the inputs."""
+    width = sum(math.prod(item.shape or (1,)) for item in evidence.inputs or [])
+    return evidence.labels[0].rows / max(width, 1) if evidence.inputs else 0.0
 
 
 __all__ = ["CATEGORICAL", "for_loss", "unrelated"]

@@ -38,6 +38,24 @@ def reduction(evidence):
     ]
 
 
+def uphill(evidence):
+    """A loss of the user's own that falls while the predictions get no better."""
+    run, batch = evidence.run, evidence.batch
+    if batch is None or batch.loss is None or not evidence.model.own_loss or run.skill is None:
+        return []
+    falls = run.loss and run.loss[-1] < min(batch.loss, 0.0) - abs(batch.loss)
+    if batch.loss >= 0 or not falls or run.skill > 0.0 or (batch.overfit_skill or 0.0) > 0.05:
+        return []
+    text = (
+        "The loss is negative and falls without end while the predictions get no better: a minus "
+        "too many makes each step go uphill."
+    )
+    facts = {"loss_at_start": batch.loss, "loss": run.loss[-1], "skill": run.skill}
+    found = _finding("loss.sign", text, facts, "return loss  # not -loss")
+    found.stage, found.confidence = "dynamics", 0.85
+    return [found]
+
+
 def rows_mixed(evidence):
     """Each row must be judged by its own output."""
     batch = evidence.batch
@@ -57,6 +75,20 @@ def rows_mixed(evidence):
                 "softmax(axis=-1)",
             )
         ]
+    if _blind(evidence):
+        return [
+            _finding(
+                "output.broadcast",
+                "The loss stays the same when the labels of the rows are exchanged: each output "
+                "is compared with the labels of all rows.",
+                {
+                    "change_of_the_loss": batch.permuted_change,
+                    "expected": "more than 0",
+                },
+                "y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))",
+                0.95,
+            )
+        ]
     ratio = batch.single_ratio
     summed = batch.duplicated_ratio is not None and TWICE[0] < batch.duplicated_ratio < TWICE[1]
     if ratio is not None and not summed and (ratio < 0.8 or ratio > 1.25) and _own(evidence):
@@ -72,6 +104,15 @@ def rows_mixed(evidence):
     return []
 
 
+def _blind(evidence):
+    """Whether it makes no difference to the loss which label belongs to which row."""
+    batch, labels = evidence.batch, evidence.labels
+    if batch.permuted_change is None or not labels or labels[0].constant or not _own(evidence):
+        return False
+    varied = (batch.output_std or 0.0) > 1e-3 and labels[0].distinct >= 0.5 * labels[0].rows
+    return varied and batch.permuted_change < 1e-6
+
+
 def _own(evidence):
     """Whether the loss is the user's and judges single numbers; a contrast of rows is meant."""
     model = evidence.model
@@ -82,7 +123,7 @@ def _own(evidence):
     return columns == 1 and out.units == 1
 
 
-def _finding(name, text, facts, line):
+def _finding(name, text, facts, line, confidence=0.75):
     return Finding(
         name,
         "warning",
@@ -90,6 +131,6 @@ def _finding(name, text, facts, line):
         evidence=facts,
         location="loss",
         remedy=line,
-        confidence=0.75,
+        confidence=confidence,
         stage="data",
     )

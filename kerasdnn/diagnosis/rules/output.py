@@ -36,6 +36,8 @@ def head(evidence):
 def _check(e, out, loss, label):
     if out.softmax_axis_size == 1:
         return [one_unit(out, loss, label)]
+    if out.activation == "softmax" and out.softmax_axis not in (None, -1):
+        return [_across(e, out, label)]
     twice = _curved_logits(e, out, label)
     if twice:
         return twice
@@ -62,6 +64,19 @@ def _check(e, out, loss, label):
     if loss.name in ("poisson", "kl_divergence") and label.below_zero > UNREACHED:
         return [task(e, out, label, f"{loss.name} is not defined for negative targets.")]
     return []
+
+
+def _across(e, out, label):
+    """Softmax over steps or places instead of over the classes."""
+    text = (
+        f"The softmax runs over axis {out.softmax_axis} of the output instead of over its "
+        f"{out.units} classes, which are the last axis."
+    )
+    facts = {"axis": out.softmax_axis, "expected_axis": -1}
+    name, line = "output.activation_loss", "Softmax(axis=-1)"
+    found = finding(name, soft(e, "error"), text, out, label, facts, 0.95, {}, line)
+    found.change = None
+    return found
 
 
 def _curved_logits(e, out, label):

@@ -2,6 +2,7 @@
 
 from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
+from kerasdnn.diagnosis.plan import augmentations
 
 
 def dropout_behind_head(evidence):
@@ -84,6 +85,31 @@ def strong(evidence):
             )
         )
     return found
+
+
+def augmented(evidence):
+    """Rows changed so strongly in training that they no longer are what they are to be told by."""
+    layers = augmentations(evidence.model)
+    without = judgement.gain(evidence, "no augmentation")
+    if not layers or without is None or without < judgement.HELPS:
+        return []
+    base = evidence.trials["base"]
+    found = _finding(
+        "Without the random changes of the inputs the same training learns.",
+        {
+            "layers": [la.name for la in layers],
+            "skill": base["skill"],
+            "skill_without": base["skill"] + without,
+        },
+        layers[0].name,
+        "weaker augmentation",
+        min(0.95, 0.6 + without),
+        {"kind": "remove", "layers": [la.index for la in layers]},
+        judgement.severity(evidence, without),
+        without,
+    )
+    found.id = "data.augment"
+    return [found]
 
 
 def _finding(text, facts, location, line, confidence, change, severity="warning", proved=None):
