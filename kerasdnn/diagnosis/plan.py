@@ -48,14 +48,15 @@ def wanted_trials(evidence, trials, epochs, steps):
         yield "relu", run(rebuilt, change)
     base = seen.trials["base"]
     higher, lower = judgement.gain(seen, "rate x10"), judgement.gain(seen, "rate /10")
-    if higher is not None and (higher > 0.05 or (base["skill"] or 0.0) <= 0.05):
+    slow = (lower or 0.0) < judgement.DECISIVE  # not where a lower rate is what it needs
+    if slow and higher is not None and (higher > 0.05 or (base["skill"] or 0.0) <= 0.05):
         yield "rate x100", run(trials.rate, 100.0, epochs, steps)
     further = judgement.gain(seen, "rate x100")
     if further is not None and further < 0.1 and max(seen.run.moved, default=1.0) < 0.02:
         yield "rate x1000", run(trials.rate, 1000.0, epochs, steps)
     if base["nan"] or (lower is not None and lower > 0.05):
         yield "rate /100", run(trials.rate, 0.01, epochs, steps)
-    if seen.run.finished:
+    if seen.run.finished and more_may_help(seen):
         yield "epochs x4", run(trials.rate, 1.0, 4 * epochs, None)
     linear = linear_stack(seen.model)
     if linear:
@@ -65,6 +66,14 @@ def wanted_trials(evidence, trials, epochs, steps):
     narrow = "wider" not in seen.trials and min(widths, default=99) <= 16
     if narrow and judgement.best_gain(seen) < 0.1:
         yield "wider", run(rebuilt, {"kind": "widen", "factor": 8})
+
+
+def more_may_help(evidence):
+    """Whether the training was short, is still getting better, or nothing else has mended it."""
+    run = evidence.run
+    steps = (run.epochs_planned or 1) * (run.steps_per_epoch or 1)
+    falling = judgement.still_falling(judgement.loss_pieces(run)) > 0.0
+    return steps < 300 or falling or judgement.best_gain(evidence) < judgement.HELPS
 
 
 def run_ended_by_callback(evidence):

@@ -175,7 +175,11 @@ def _drain(program):
     batches, rows, steps = [], 0, program.fit.get("steps_per_epoch")
     for batch in _batches(program.x):
         batch = tuple(batch) if isinstance(batch, list | tuple) else (batch,)
-        batch = keras.tree.map_structure(_as_array, (*batch, None, None)[:3])
+        # None is a leaf to keras.tree: what is not there must not become an array.
+        batch = [
+            None if part is None else keras.tree.map_structure(_as_array, part)
+            for part in (*batch, None, None)[:3]
+        ]
         batches.append(batch)
         rows += len(keras.tree.flatten(batch[0])[0])
         if rows >= MAX_ROWS or (steps and len(batches) >= steps):

@@ -1,6 +1,7 @@
 """Causes that one look at a real program must name, and the same program without them."""
 
 from kerasdnn.diagnosis import Program, diagnose
+from kerasdnn.diagnosis.program import read_rows
 
 import keras
 import numpy as np
@@ -103,3 +104,20 @@ def test_words_taken_for_quantities():
     assert "arch.ids" not in found(plain, x=pixels, passes=("data",))
     prices = 3000 + np.cumsum(RNG.integers(-3, 4, (64, 12)), axis=1)
     assert "arch.ids" not in found(plain, x=prices, passes=("data",))
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of x and y, without weights."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return X[index * 16 : (index + 1) * 16], Y[index * 16 : (index + 1) * 16]
+
+
+def test_rows_of_batches_without_weights():
+    rows = read_rows(Program(lambda: None, Batches()))
+    assert rows.weight is None
+    np.testing.assert_array_equal(rows.sample(20).y, rows.sample(20).y)
+    np.testing.assert_array_equal(rows.take(slice(10, 30)).x, X[10:30])
