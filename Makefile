@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JAX := .venv-jax
+DOCS := .venv-docs
 RECIPE ?= vision/cnn_augmentation
 FLAGS ?=
 # One test process a core.
@@ -12,7 +13,7 @@ BACKEND_TESTS := $(wildcard $(addprefix tests/,layers losses optimizers models c
 # What could lean on TensorFlow without saying so; the layers have passed on JAX by then.
 WITHOUT_TF_TESTS := $(wildcard $(addprefix tests/,data losses optimizers runtime test_recipe.py test_saving.py layers/test_residual.py))
 
-.PHONY: run test test-backends test-slow lint bench venv clean
+.PHONY: run test test-backends test-slow lint bench docs venv clean
 
 run: $(VENV)/.installed
 	$(BIN)/kerasdnn run $(RECIPE) $(FLAGS)
@@ -40,6 +41,10 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.backends
 	$(BIN)/kerasdnn bench
 
+# The site in site/, which opens from the file system; every warning is an error.
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 venv: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -60,5 +65,12 @@ $(JAX)/.installed: pyproject.toml constraints.txt
 	$(JAX)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# The catalog, the results and the docstrings are read without Keras: no need to install it here.
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		"mkdocs<2" mkdocs-material "mkdocstrings[python]" jupytext numpy rich pytest pytest-timeout
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(JAX) runs dist build
+	rm -rf $(VENV) $(JAX) $(DOCS) runs dist build site
