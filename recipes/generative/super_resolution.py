@@ -4,7 +4,7 @@ Shows     that an L2 network beats bicubic in PSNR but blurs, and that a GAN loo
 Concept   GAN
 Paper     Ledig et al. (2017), Photo-Realistic Single Image Super-Resolution, arXiv:1609.04802
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000); 14 x 14 to 28 x 28
-Expect    not measured yet
+Expect    25.0301 ± 0.0214 (3 seeds), 5.3 min a run; control 19.3104
 Target    none published for Fashion-MNIST
 Run       python recipes/generative/super_resolution.py          --quick: under 30 s
 Change    WIDTH, EPOCHS, NOISE
