@@ -1,15 +1,20 @@
 """How often the doctor is right: published faulty programs, synthetic faults, healthy controls.
 
-    python benchmarks/diagnosis.py --seeds 3 --repair --out diagnosis.json
+    python benchmarks/diagnosis.py --seeds 3 --repair
+    python scripts/diagnosis_table.py
 
-Prints, by family and by kind of fault: how often the first finding is an accepted one
-("diagnosed"), one of the first three ("in first 3"), how many warnings are accepted ("precision"),
-how many healthy programs get a warning ("false alarms"), and with --repair how often the remedy is
-verified by training. Other diagnosers see the same histories: `pip install sk-autod runmedic`.
+Every run is written to benchmarks/results/diagnosis.json as soon as it is done; the same command
+goes on where it was stopped, as long as the rules are the same. `scripts/diagnosis_table.py` makes
+the page of the docs from that file. Prints, by family and by kind of fault: how often the first
+finding is an accepted one ("diagnosed"), one of the first three ("in first 3"), how many warnings
+are accepted ("precision"), how many healthy programs get a warning ("false alarms"), and with
+--repair how often the remedy is verified by training. Other diagnosers see the same histories:
+`pip install sk-autod runmedic`.
 """
 
 import argparse
 import collections
+import hashlib
 import json
 import sys
 import time
@@ -18,19 +23,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import comparators, programs
-from kerasdnn.console import number, print_table
+from kerasdnn.console import print_table
 from kerasdnn.diagnosis import diagnose, repair
 from kerasdnn.diagnosis.judgement import LEARNED
+from kerasdnn.runtime import environment
 
 import keras
 import numpy as np
 
-BEST_KNOWN = {  # published; research sources in docs
-    "diagnosed": "0.63 DEFault, 0.61 four tools together",
-    "precision": "0.46 GPT-4 with the source",
-    "false alarms": "0.36 DeepDiagnosis, 0.72 DeepLocalize, 0.91 UMLAUT",
-    "remedy verified": "0.973 AutoTrainer, on its own seeds",
-}
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "diagnosis.json"
 MENDED = (0.1, LEARNED)  # a remedy is verified by so much gain in skill, or by reaching so much
 
 
@@ -42,52 +44,62 @@ def main(argv=None):
     )
     parser.add_argument("--only", nargs="*", default=[], help="names of cases")
     parser.add_argument("--repair", action="store_true", help="also apply and verify remedies")
-    parser.add_argument("--seconds", type=float, default=40.0, help="budget of one diagnosis")
-    parser.add_argument("--out", type=Path, help="JSON file with all runs")
-    parser.add_argument("--markdown", type=Path, help="page with the tables, for the docs")
+    parser.add_argument("--seconds", type=float, default=30.0, help="budget of one diagnosis")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file with all runs")
     args = parser.parse_args(argv)
     cases = [
         c for c in programs.load(*args.family).values() if not args.only or c.name in args.only
     ]
-    runs = []
+    runs, rules = {} if args.fresh else known(args.out), digest()
     for seed in range(args.seeds):
         for case in cases:
+            done = runs.get((case.name, seed), {})
+            if done.get("rules") == rules and (
+                "mended" in done or not (args.repair and case.expect)
+            ):
+                continue
             keras.backend.clear_session()
             keras.utils.set_random_seed(seed)
-            runs.append(one(case, seed, args))
-            show(runs[-1])
-    tables = {"by family": by_family(runs), "comparators": others(runs), "by fault": by_fault(runs)}
+            runs[case.name, seed] = {**one(case, seed, args), "rules": rules}
+            show(runs[case.name, seed])
+            write(args.out, runs)
+    tables = all_tables(list(runs.values()))
     for title, table in tables.items():
         print_table(table, title=title)
-    if args.out:
-        data = {"runs": runs, "tables": tables, "best_known": BEST_KNOWN}
-        data["backend"] = keras.backend.backend()
-        args.out.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    if args.markdown:
-        args.markdown.write_text(page(tables, args), encoding="utf-8")
     return 0
 
 
-def page(tables, args):
-    """Returns the tables as a page of the docs."""
-    lines = [
-        "# How often the doctor is right",
-        "",
-        f"Written by `benchmarks/diagnosis.py`, {args.seeds} seeds on Keras' "
-        f"{keras.backend.backend()} backend. Published faulty programs are re-created from their "
-        "facts; synthetic ones are healthy programs with one thing changed; healthy ones look like "
-        "faults and must get no warning.",
-        "",
-        "Best known: " + "; ".join(f"{name} {value}" for name, value in BEST_KNOWN.items()) + ".",
-    ]
-    for title, rows in tables.items():
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        lines += ["", f"## {title.capitalize()}", "", "| " + " | ".join(columns) + " |"]
-        lines.append("|" + " --- |" * len(columns))
-        for row in rows:
-            cells = [number(row.get(column), 3) for column in columns]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def digest():
+    """Returns a name for the state of the doctor's source: other rules, other results."""
+    found = hashlib.sha256()
+    for path in sorted((ROOT / "kerasdnn" / "diagnosis").rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def known(path):
+    """Returns the runs of earlier calls by case and seed."""
+    if not path.exists():
+        return {}
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return {(run["case"], run["seed"]): run for run in runs}
+
+
+def write(path, runs):
+    """Writes all runs, with the machine that they were made on."""
+    facts = environment()
+    machine = {key: facts["machine"][key] for key in ("cpu", "cores")}
+    versions = {key: facts["versions"][key] for key in ("keras", facts["backend"])}
+    data = {"backend": facts["backend"], "machine": machine, "versions": versions}
+    data["runs"] = [runs[key] for key in sorted(runs)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def all_tables(runs):
+    """Returns the tables of figures by title."""
+    return {"by family": by_family(runs), "comparators": others(runs), "by fault": by_fault(runs)}
 
 
 def one(case, seed, args):
@@ -110,6 +122,7 @@ def one(case, seed, args):
         "structure_seconds": structure_seconds,
         "seconds": time.process_time() - began,
         "skill": report.evidence.run.skill if report.evidence.run else None,
+        "notes": report.notes,
     }
     run["sk-autod"] = comparators.sk_autod(report)
     run["runmedic"] = comparators.runmedic(report)

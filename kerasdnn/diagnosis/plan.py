@@ -21,8 +21,13 @@ def wanted_trials(evidence, trials, epochs, steps):
         yield "scaled y", run(trials.scaled, epochs, steps, y=True)
     if x and y:
         yield "scaled x and y", run(trials.scaled, epochs, steps, x=True, y=True)
+    rebuilt = run(trials.rebuilt, epochs=epochs, steps=steps)
+    linear = linear_stack(seen.model)  # what the structure makes one suspect comes first
+    if linear:
+        change = {"kind": "activation", "layers": [la.index for la in linear], "activation": "relu"}
+        yield "curved", run(rebuilt, change)
     if bottleneck(seen.model):
-        yield "wider", run(trials.rebuilt, {"kind": "widen", "factor": 8}, epochs, steps)
+        yield "wider", run(rebuilt, {"kind": "widen", "factor": 8})
     yield "rate x10", run(trials.rate, 10.0, epochs, steps)
     yield "rate /10", run(trials.rate, 0.1, epochs, steps)
     if odd_kernels(seen.model):
@@ -30,14 +35,14 @@ def wanted_trials(evidence, trials, epochs, steps):
     if run_ended_by_callback(seen):
         yield "no stopping", run(trials.unstopped, seen.model.epochs or epochs)
     layers = seen.model.layers
-    rebuilt = run(trials.rebuilt, epochs=epochs, steps=steps)
     if any((layer.dropout or 0) >= 0.3 for layer in layers):
         yield "no dropout", run(rebuilt, {"kind": "dropout", "rate": 0.0})
     noisy = augmentations(seen.model)
     if noisy:
         change = {"kind": "remove", "layers": [layer.index for layer in noisy]}
         yield "no augmentation", run(rebuilt, change)
-    if seen.model.optimizer is not None and seen.model.optimizer.clip:
+    optimizer = seen.model.optimizer
+    if optimizer is not None and min(optimizer.clip.values(), default=1.0) < 0.5:
         yield "usual clipping", run(rebuilt, {"kind": "clip", "norm": 1.0})
     if any(layer.l1 or layer.l2 for layer in layers):
         yield "no penalty", run(rebuilt, {"kind": "penalty", "factor": 0.0})
@@ -58,10 +63,6 @@ def wanted_trials(evidence, trials, epochs, steps):
         yield "rate /100", run(trials.rate, 0.01, epochs, steps)
     if seen.run.finished and more_may_help(seen):
         yield "epochs x4", run(trials.rate, 1.0, 4 * epochs, None)
-    linear = linear_stack(seen.model)
-    if linear:
-        change = {"kind": "activation", "layers": [la.index for la in linear], "activation": "relu"}
-        yield "curved", run(rebuilt, change)
     widths = [layer.units for layer in hidden if layer.kernel and layer.units]
     narrow = "wider" not in seen.trials and min(widths, default=99) <= 16
     if narrow and judgement.best_gain(seen) < 0.1:

@@ -64,6 +64,7 @@ EXPLAINS = {
 }
 PARTIAL = 0.5  # share of the best gain below which a change only eases
 PROVED = 0.1  # gain in skill from which a change is taken to have mended the training
+MENDED = 0.8  # skill from which one change has done all there is to do
 CERTAIN = ("program.", "data.nan", "data.shape")
 
 
@@ -83,6 +84,7 @@ def rank(findings, evidence):
         if finding.severity == "warning" and eases:  # another change mends the training
             finding.severity = "info"
     findings.sort(key=_weight, reverse=True)
+    _alternatives(findings, evidence)
     for position, finding in enumerate(findings):
         stronger = [
             other
@@ -97,6 +99,18 @@ def rank(findings, evidence):
             finding.evidence["explained_by"] = stronger[0].id
     findings.sort(key=_weight, reverse=True)
     return findings
+
+
+def _alternatives(findings, evidence):
+    """Where one change alone mends the training, others that help are other ways to do it."""
+    before = max((evidence.trials.get("base") or {}).get("skill") or 0.0, 0.0)
+    helped = [f for f in findings if f.at_least("warning") and (f.proved or 0.0) >= PROVED]
+    if not helped or before + helped[0].proved < MENDED:
+        return
+    for finding in helped[1:]:
+        if finding.severity == "warning":
+            finding.severity = "info"
+            finding.evidence["also_mended_by"] = helped[0].id
 
 
 def _weight(finding):
