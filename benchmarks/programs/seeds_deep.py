@@ -107,7 +107,8 @@ def _too_much_noise(seed):
     x, y = made.x, made.y
 
     def stack():
-        found = [layers.GaussianNoise(4.0), layers.RandomErasing(1.0, scale=(0.6, 0.9))]
+        found = [layers.GaussianNoise(1.0), layers.RandomErasing(1.0, scale=(0.7, 0.9))]
+        found += [layers.GaussianNoise(1.0), layers.RandomTranslation(0.5, 0.5)]
         found += [layers.Conv2D(16, 3, padding="same", activation="relu"), layers.MaxPooling2D()]
         found += [layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D()]
         return [*found, layers.Flatten(), dense(128, "relu"), dense(10, "softmax")]

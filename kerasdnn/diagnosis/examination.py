@@ -318,6 +318,9 @@ class _Doctor:
         )
         e.trials["base"] = trials.outcome(self.model, trials.probe, trials.held, self.trace)
         epochs = max(1, len(self.trace.loss))
+        if self.trace.stopped == "nan":  # a variant is to show that it gets through the training
+            epochs = self.program.epochs
+            steps = min(epochs * (e.run.steps_per_epoch or 1), TRIAL_STEPS)
         for name, run in rules.wanted_trials(e, trials, epochs, steps):
             if trials.time_left() < 0.7 * self.base_seconds:
                 self.report.notes.append(f"no time was left to try: {name}")

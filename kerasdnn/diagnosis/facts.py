@@ -162,7 +162,6 @@ class BatchFacts:
     penalty: float = 0.0
     loss_shape: tuple | None = None
     duplicated_ratio: float | None = None  # loss of the batch given twice, over the loss
-    single_ratio: float | None = None  # mean of the losses of single rows, over the loss
     permuted_change: float | None = None  # of the loss, relative, when labels change their rows
     batch_dependent: float | None = None  # change of a prediction when its batch changes
     output_low: float | None = None

@@ -13,7 +13,7 @@ import numpy as np
 
 RATE_FACTORS = (0.1, 1.0, 10.0)
 OVERFIT_ROWS, OVERFIT_STEPS = 32, 150
-SINGLE_ROWS = 4  # rows whose losses are also taken one by one
+DOUBLED_ROWS = 4  # rows whose loss is also taken twice
 
 
 def probe(model, rows, program, watch, labels, facts, *, deadline):
@@ -67,19 +67,17 @@ def _call(model, x):
 
 def _loss_structure(batch, model, sample, output):
     """Is the loss a mean over rows, and does a row's output depend on its row alone?"""
-    few = sample.take(slice(0, SINGLE_ROWS))
+    few = sample.take(slice(0, DOUBLED_ROWS))
     if len(few) < 2 or few.weight is not None or few.y is None:
         return
     base = batch_loss(model, few) - batch.penalty
     twice = few.take(np.concatenate([np.arange(len(few))] * 2))
-    singles = [batch_loss(model, few.take(slice(i, i + 1))) for i in range(len(few))]
     scale = abs(base) if abs(base) > 1e-9 else 1.0
     batch.duplicated_ratio = (batch_loss(model, twice) - batch.penalty) / scale
-    batch.single_ratio = (float(np.mean(singles)) - batch.penalty) / scale
-    if len(keras.tree.flatten(few.y)) == 1:
-        mixed = keras.tree.map_structure(lambda a: np.roll(a, 1, axis=0), few.y)
-        swapped = batch_loss(model, dataclasses.replace(few, y=mixed)) - batch.penalty
-        batch.permuted_change = abs(swapped - base) / scale
+    if len(keras.tree.flatten(sample.y)) == 1:
+        mixed = keras.tree.map_structure(lambda a: np.roll(a, 1, axis=0), sample.y)
+        swapped = batch_loss(model, dataclasses.replace(sample, y=mixed)) - batch.penalty
+        batch.permuted_change = abs(swapped - batch.loss) / max(abs(batch.loss), 1e-9)
     if len(output) >= len(few) and np.all(np.isfinite(output)):
         alone = np.asarray(keras.tree.flatten(_call(model, few.take(slice(0, 1)).x))[0], "float64")
         spread = float(np.abs(output).max()) or 1.0

@@ -27,7 +27,15 @@ EXPLAINS = {
     "loss.logits": (*STUCK, *WILD, "act.dead", "grad.vanish"),
     "loss.reduction": (*WILD, "lr.high", "act.dead", "loss.plateau", "loss.at_lnC"),
     "lr.sign": (*STUCK, *WILD, "lr.high"),
-    "lr.high": (*WILD, "act.dead", "act.saturated", "loss.plateau", "loss.at_lnC", "fit.underfit"),
+    "lr.high": (
+        *WILD,
+        "act.dead",
+        "act.saturated",
+        "grad.vanish",
+        "loss.plateau",
+        "loss.at_lnC",
+        "fit.underfit",
+    ),
     "lr.low": (*STUCK, "fit.batch", "grad.vanish"),
     "fit.epochs": ("fit.batch", "loss.plateau", "loss.at_lnC", "fit.underfit"),
     "data.scale_x": (

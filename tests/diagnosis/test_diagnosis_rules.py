@@ -193,3 +193,62 @@ def test_imbalance_matters_without_weights_only(weighted):
 def test_of_two_findings_with_one_name_the_surer_stays():
     pair = [Finding("lr.low", "info", "", confidence=0.9), Finding("lr.low", "warning", "")]
     assert [f.severity for f in ranking.rank(pair, Evidence())] == ["warning"]
+
+
+NOISY = [layer("noise", 0, None, kernel=None), layer("a", 1), layer("head", 2, "softmax")]
+NOISY[0].kind = "RandomErasing"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "changes"),
+    [
+        ("no augmentation", "data.augment", {"layers": NOISY}),
+        (
+            "usual clipping",
+            "grad.clipped",
+            {"optimizer": OptimizerFacts("SGD", 0.1, [0.1], clip={"clipvalue": 1e-5})},
+        ),
+    ],
+)
+def test_what_hinders_the_training_is_its_cause(name, expected, changes):
+    mended = evidence(model=model(**changes), trials={"base": trial(0.1), name: trial(0.9)})
+    assert ranked(mended)[0].id == expected
+    useless = evidence(model=model(**changes), trials={"base": trial(0.1), name: trial(0.12)})
+    assert expected not in [f.id for f in ranked(useless)]
+
+
+def test_stopped_by_a_callback_before_it_has_learned():
+    stopped = run(0.2, (2.3, 2.2, 2.1), epochs_planned=100, stopped_early=True, reason="callback")
+    trials = {"base": trial(0.2), "no stopping": trial(0.95), "rate x10": trial(0.9)}
+    found = ranked(evidence(run=stopped, trials=trials))
+    assert [f.id for f in found if f.at_least("warning")] == ["callbacks.early_stopping"]
+    patient = run(0.2, (2.3, 2.2, 2.1))
+    found = ranked(evidence(run=patient, trials=trials))
+    assert "callbacks.early_stopping" not in [f.id for f in found]
+
+
+@pytest.mark.parametrize(("width", "severity"), [(8, "warning"), (2000, "info")])
+def test_labels_say_nothing_where_many_rows_carry_nothing_over(width, severity):
+    wide = InputFacts("x", (width,), "float32", 1000, received_rms=1.0, received_std=1.0)
+    wide.received_mean = 0.0
+    seen = evidence(inputs=[wide], run=run(0.9, np.geomspace(2.3, 0.3, 8), val_skill=0.0))
+    assert [f.severity for f in ranked(seen) if f.id == "data.labels"] == [severity]
+
+
+@pytest.mark.parametrize(("skill", "wrong"), [(0.0, True), (0.7, False)])
+def test_a_loss_of_the_wrong_sign(skill, wrong):
+    own = model(losses=[LossFacts("gain", known=False)], own_loss=True)
+    batch = BatchFacts(loss=-2.3, overfit_skill=0.0)
+    seen = evidence(model=own, batch=batch, run=run(skill, -np.geomspace(3.0, 500.0, 8)))
+    assert ("loss.sign" in [f.id for f in ranked(seen)]) is wrong
+
+
+def test_where_one_change_mends_all_the_others_are_other_ways():
+    uneven = InputFacts("x", (8,), "float32", 100, received_rms=40.0, received_std=1.0)
+    uneven.received_mean = 40.0
+    trials = {"base": trial(0.0), "rate x10": trial(0.95), "scaled x": trial(0.85)}
+    found = ranked(evidence(inputs=[uneven], trials=trials))
+    assert [f.id for f in found if f.at_least("warning")] == ["lr.low"]
+    trials = {"base": trial(0.0), "rate x10": trial(0.7), "scaled x": trial(0.5)}
+    found = ranked(evidence(inputs=[uneven], trials=trials))
+    assert len([f for f in found if f.at_least("warning")]) == 2

@@ -86,7 +86,8 @@ def unrelated(evidence):
         "Rows can be learned by heart, but nothing carries over to held-out rows: the labels may "
         "not belong to their inputs, or the inputs say nothing about them."
     )
-    many = len(evidence.labels) == 1 and rows_a_feature(evidence) >= MANY_ROWS
+    trained = run.skill >= judgement.HALF_WAY
+    many = trained and len(evidence.labels) == 1 and rows_a_feature(evidence) >= MANY_ROWS
     sure = 0.75 if many else 0.6 if run.skill < judgement.LEARNED else 0.45
     line = "check that x and y are in the same order: plot a few x[i] with y[i]"
     # With few rows and many features learning by heart is to be expected.

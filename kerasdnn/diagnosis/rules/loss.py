@@ -1,7 +1,10 @@
 """How the loss treats rows: a sum instead of a mean, rows that are mixed."""
 
+import math
+
 from kerasdnn.diagnosis import judgement
 from kerasdnn.diagnosis.finding import Finding
+from kerasdnn.diagnosis.rules.heads import proper_head
 
 TWICE = (1.7, 2.3)  # loss of a doubled batch over the loss, where losses are summed
 
@@ -41,18 +44,23 @@ def reduction(evidence):
 def uphill(evidence):
     """A loss of the user's own that falls while the predictions get no better."""
     run, batch = evidence.run, evidence.batch
-    if batch is None or batch.loss is None or not evidence.model.own_loss or run.skill is None:
+    if batch is None or batch.loss is None or batch.loss >= 0 or not evidence.model.own_loss:
         return []
-    falls = run.loss and run.loss[-1] < min(batch.loss, 0.0) - abs(batch.loss)
-    if batch.loss >= 0 or not falls or run.skill > 0.0 or (batch.overfit_skill or 0.0) > 0.05:
+    if run.skill is None and run.nan is None:
+        return []  # nobody knows what it should learn
+    known = [v for v in [*run.step_loss, *run.loss] if v is not None and math.isfinite(v)]
+    falls = bool(known) and min(known) < 2 * batch.loss
+    if not falls or max(run.skill or 0.0, 0.0) > 0.0 or (batch.overfit_skill or 0.0) > 0.05:
         return []
     text = (
         "The loss is negative and falls without end while the predictions get no better: a minus "
         "too many makes each step go uphill."
     )
-    facts = {"loss_at_start": batch.loss, "loss": run.loss[-1], "skill": run.skill}
+    facts = {"loss_at_start": batch.loss, "lowest_loss": min(known), "skill": run.skill}
     found = _finding("loss.sign", text, facts, "return loss  # not -loss")
     found.stage, found.confidence = "dynamics", 0.85
+    if evidence.labels and evidence.labels[0].kind != "real":
+        found.change = proper_head(evidence.labels[0])[0]
     return [found]
 
 
@@ -75,6 +83,7 @@ def rows_mixed(evidence):
                 "softmax(axis=-1)",
             )
         ]
+    label = evidence.labels[0] if evidence.labels else None
     if _blind(evidence):
         return [
             _finding(
@@ -87,18 +96,7 @@ def rows_mixed(evidence):
                 },
                 "y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))",
                 0.95,
-            )
-        ]
-    ratio = batch.single_ratio
-    summed = batch.duplicated_ratio is not None and TWICE[0] < batch.duplicated_ratio < TWICE[1]
-    if ratio is not None and not summed and (ratio < 0.8 or ratio > 1.25) and _own(evidence):
-        return [
-            _finding(
-                "output.broadcast",
-                "The loss of a batch is not the mean of the losses of its rows: labels and outputs "
-                "of different shape are spread over each other, or the wrong axis is reduced.",
-                {"mean_of_single_losses_over_loss": ratio, "expected": 1.0},
-                "y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))",
+                {"kind": "loss", "loss": "mean_squared_error"} if label.kind == "real" else None,
             )
         ]
     return []
@@ -109,8 +107,7 @@ def _blind(evidence):
     batch, labels = evidence.batch, evidence.labels
     if batch.permuted_change is None or not labels or labels[0].constant or not _own(evidence):
         return False
-    varied = (batch.output_std or 0.0) > 1e-3 and labels[0].distinct >= 0.5 * labels[0].rows
-    return varied and batch.permuted_change < 1e-6
+    return (batch.output_std or 0.0) > 1e-3 and batch.permuted_change < 1e-6
 
 
 def _own(evidence):
@@ -123,7 +120,7 @@ def _own(evidence):
     return columns == 1 and out.units == 1
 
 
-def _finding(name, text, facts, line, confidence=0.75):
+def _finding(name, text, facts, line, confidence=0.75, change=None):
     return Finding(
         name,
         "warning",
@@ -133,4 +130,5 @@ def _finding(name, text, facts, line, confidence=0.75):
         remedy=line,
         confidence=confidence,
         stage="data",
+        change=change,
     )

@@ -9,6 +9,7 @@ from kerasdnn.diagnosis.finding import Finding
 ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adagrad", "Muon")
 TOO_HIGH = {"adaptive": 0.3, "plain": 5.0}
 TOO_LOW = 1e-7
+FEW_STEPS = 50
 MOVED, SLOPE = 0.02, 1e-4  # of the size of the weights: way, and gradient at the start
 
 
@@ -102,6 +103,8 @@ def hardly_moved(evidence):
         if g is not None
     ]
     furthest, steepest = max(run.moved), max(slopes, default=0.0)
+    if run.stopped_early and len(run.step_loss) < FEW_STEPS:
+        return []  # cut before the weights could move
     if furthest > MOVED or steepest < SLOPE or not evidence.model or not evidence.model.optimizer:
         return []
     facts = {
