@@ -45,9 +45,9 @@ def _deep_base(seed):
     return base_d(seed)
 
 
-@case("TDC-08a", family="healthy")
+@case("TDC-08a", "init.scale", "lr.low", "fit.epochs", family=SYN, also=("reg.strong",))
 def _without_norm(seed):
-    return base_d(seed, norm=False)  # trains more slowly, but trains: no fault
+    return base_d(seed, norm=False)
 
 
 @case("TDC-04R", "lr.sign", family=SYN)

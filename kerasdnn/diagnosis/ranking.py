@@ -66,7 +66,8 @@ EXPLAINS = {
     "grad.vanish": (*STUCK, "act.saturated", "lr.low"),
     "act.dead": (*STUCK, "grad.vanish"),
     "act.saturated": (*STUCK, "grad.vanish"),
-    "reg.strong": STUCK,
+    "reg.strong": (*STUCK, "act.dead", "grad.vanish", "lr.low"),
+    "fit.underfit": ("act.dead", "loss.plateau", "loss.at_lnC"),
     "reg.dropout_out": (*STUCK, "reg.strong"),
     "arch.frozen": (*STUCK, "lr.low"),
 }

@@ -297,4 +297,6 @@ def _straight(model):
     for layer in model.layers:
         if not _single(layer) and type(layer).__name__ != "InputLayer":
             return False
-    return len(model.inputs) == 1 and len(model.outputs) == 1
+    # A subclass made of models has neither.
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    return len(inputs or ()) == 1 and len(outputs or ()) == 1

@@ -2,6 +2,7 @@
 
 from kerasdnn.diagnosis import Program, diagnose
 from kerasdnn.diagnosis.program import read_rows
+from kerasdnn.diagnosis.structure import read_model
 
 import keras
 import numpy as np
@@ -121,3 +122,24 @@ def test_rows_of_batches_without_weights():
     assert rows.weight is None
     np.testing.assert_array_equal(rows.sample(20).y, rows.sample(20).y)
     np.testing.assert_array_equal(rows.take(slice(10, 30)).x, X[10:30])
+
+
+class OfModels(keras.Model):
+    """A subclass whose layers are models, as in a GAN: it has no inputs of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
+        self.second = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+def test_a_model_made_of_models_can_be_read():
+    model = OfModels()
+    model.compile("adam", "mse")
+    model(X[:1])
+    facts = read_model(model)
+    assert facts.kind == "subclass"
+    assert [layer.units for layer in facts.layers if layer.kernel] == [3, 1]
