@@ -40,11 +40,6 @@ def base_u(seed, *, last="softmax", loss="categorical_crossentropy", optimizer="
     return program(build, x, onehot(y), epochs=o.get("epochs", 3))
 
 
-@case("U-R-l1", "reg.strong", family=SYN)
-def _l1(seed):
-    return base_u(seed, penalty="l1", epochs=10)
-
-
 @case("U-R-ssign", "output.activation_loss", family=SYN)
 def _softsign(seed):
     return base_u(seed, last="softsign")

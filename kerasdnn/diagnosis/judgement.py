@@ -6,6 +6,8 @@ import numpy as np
 
 LEARNED = 0.8  # skill from which a training is well
 HALF_WAY = 0.5  # skill from which a training works, if not well
+NEARLY_GONE = 0.15  # of the loss of a constant guess
+FEW = 20  # rows
 HELPS, DECISIVE = 0.1, 0.25  # gain in skill that counts, and that counts for one that works
 
 
@@ -115,8 +117,26 @@ def severity(evidence, gain):
     A training that works half-way is not faulty because another would do a little better.
     """
     base = evidence.trials.get("base") or {}
-    half_way = (base.get("skill") or 0.0) >= HALF_WAY
-    return "warning" if gain is not None and gain >= (DECISIVE if half_way else HELPS) else "info"
+    before = max(base.get("skill") or 0.0, 0.0)
+    if _trained(evidence) or (_few(evidence) and before + (gain or 0.0) < LEARNED):
+        return "info"
+    needed = DECISIVE if before >= HALF_WAY else HELPS
+    return "warning" if gain is not None and gain >= needed else "info"
+
+
+def _trained(evidence):
+    """Whether the loss of the training is nearly gone, if inference lags behind with its means."""
+    run, batch = evidence.run, evidence.batch
+    expected = batch.expected_loss if batch is not None else None
+    if evidence.model is None or run is None or not run.loss or not expected:
+        return False
+    normed = any("BatchNormalization" in layer.kind for layer in evidence.model.layers)
+    return normed and run.loss[-1] < NEARLY_GONE * expected
+
+
+def _few(evidence):
+    """Whether so few rows were trained on that one of them more or less makes a gain."""
+    return bool(evidence.labels) and evidence.labels[0].rows < FEW
 
 
 def best_gain(evidence):

@@ -252,3 +252,21 @@ def test_where_one_change_mends_all_the_others_are_other_ways():
     trials = {"base": trial(0.0), "rate x10": trial(0.7), "scaled x": trial(0.5)}
     found = ranked(evidence(inputs=[uneven], trials=trials))
     assert len([f for f in found if f.at_least("warning")]) == 2
+
+
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Dense"])
+def test_means_that_lag_behind_are_no_fault_of_the_training(kind):
+    layers = [layer("a", 0), layer("norm", 1, None), layer("head", 2, "softmax")]
+    layers[1].kind = kind
+    lags = run(0.45, np.geomspace(2.3, 0.2, 8))
+    trials = {"base": trial(0.45), "epochs x4": trial(1.0)}
+    found = ranked(evidence(model=model(layers=layers), run=lags, trials=trials))
+    severity = "info" if kind == "BatchNormalization" else "warning"
+    assert [f.severity for f in found if f.id == "fit.epochs"] == [severity]
+
+
+@pytest.mark.parametrize(("reached", "severity"), [(0.5, "info"), (1.0, "warning")])
+def test_of_a_few_rows_one_more_is_no_proof(reached, severity):
+    trials = {"base": trial(0.0), "rate x10": trial(reached)}
+    found = ranked(evidence(labels=[labels(rows=4)], trials=trials))
+    assert [f.severity for f in found if f.id == "lr.low"] == [severity]

@@ -161,7 +161,7 @@ def _categorical(e, out, loss, label):
     if out.activation == "linear":
         return [_logits(out, loss, label)]
     if out.activation == "sigmoid":
-        return [_not_probability(e, out, loss, label, severity="warning", confidence=0.8)]
+        return [_not_probability(e, out, loss, label, severity=soft(e), confidence=0.8)]
     if out.activation in ("relu", "tanh", "softplus", "elu", "selu", "softsign", "leaky_relu"):
         return [_not_probability(e, out, loss, label)]
     if out.activation in ("hard_sigmoid", "gelu", "silu", "relu6", "log_softmax"):
