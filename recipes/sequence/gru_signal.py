@@ -24,8 +24,8 @@ from keras import layers
 
 # --- Settings ------------------------------------------------------------------------------------
 UNITS = 24  # of the GRU, in each direction
-CHANNELS = 32  # of each convolution
-HIDDEN = 100  # units of both layers of the MLP, as published
+CHANNELS, DROPPED = 48, 0.3  # of each convolution; share of its features that a step leaves out
+HIDDEN, NOISE = 100, 0.3  # units of both layers of the MLP, as published; noise on its input
 EPOCHS, QUICK_EPOCHS = 60, 3  # passes over the training signals; published: 150
 BATCH = 100  # signals a step
 PEAK_RATE = 1e-2  # Adam's learning rate at the top of the cycle
@@ -40,7 +40,8 @@ def logistic(x):
 
 def mlp(x):
     """Two hidden layers, the second with a skip connection."""
-    x = layers.Dense(HIDDEN, activation="relu")(layers.Flatten()(x))
+    x = layers.GaussianNoise(NOISE)(layers.Flatten()(x))
+    x = layers.Dense(HIDDEN, activation="relu")(x)
     return layers.Add()([x, layers.Dense(HIDDEN, activation="relu")(x)])
 
 
@@ -48,7 +49,7 @@ def cnn(x):
     """Three convolutions of stride 2: (B, 20, C), (B, 10, C), (B, 5, C)."""
     for size in (5, 3, 3):
         x = layers.Conv1D(CHANNELS, size, strides=2, padding="same", activation="relu")(x)
-    return layers.Flatten()(x)
+    return layers.Dropout(DROPPED)(layers.Flatten()(x))
 
 
 def gru(x, units=UNITS):
