@@ -5,7 +5,7 @@ Concept   self-supervised: rotation, colour
 Paper     Gidaris et al. (2018), Unsupervised Representation Learning by Predicting Image Rotations,
           arXiv:1803.07728
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.7869 ± 0.0052 (3 seeds), 1.7 min a run; control 0.7342
 Target    none published for Fashion-MNIST
 Run       python recipes/self_supervised/rotation.py          --quick: under 30 s
 Change    WIDTHS, EPOCHS, LABELS

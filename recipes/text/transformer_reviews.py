@@ -4,7 +4,7 @@ Shows     that attention alone knows no order: positions added to the tokens are
 Concept   Transformer, multi-head attention, positional encoding
 Paper     Vaswani et al. (2017), Attention Is All You Need, arXiv:1706.03762
 Data      chinese_reviews, 13,891 / 3,472; also imdb_reviews, tfds:<name>, a CSV with text,label
-Expect    not measured yet
+Expect    0.8055 ± 0.0023 (3 seeds), 5.5 min a run; control 0.8442
 Target    char TF-IDF and logistic regression on the same split, the control of the table
 Run       python recipes/text/transformer_reviews.py          --quick: under 30 s
 Change    WIDTH, BLOCKS, EPOCHS, LONGEST
