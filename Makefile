@@ -43,6 +43,7 @@ bench: $(VENV)/.backends
 
 # The site in site/, which opens from the file system; every warning is an error.
 docs: $(DOCS)/.installed
+	$(DOCS)/bin/python scripts/notebooks.py --check
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 venv: $(VENV)/.installed

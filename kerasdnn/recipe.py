@@ -47,7 +47,8 @@ def recipe(*, metric, data, gates, target=None, higher_is_better=True, flags=Non
     spec = Spec(metric, data, gates, target, higher_is_better, flags)
 
     def decorate(story):
-        path = Path(inspect.getfile(story))
+        # A notebook says itself which recipe it shows: its cells have no file.
+        path = Path(story.__globals__.get("__file__") or inspect.getfile(story))
 
         @functools.wraps(story)
         def main(argv=None):

@@ -169,4 +169,6 @@ def target_of(search):
     # Part of a package, which its own imports may need; all else is found by its file.
     if spec is not None and spec.parent and spec.name == search.__module__:
         return f"{spec.name}:{name}"
-    return f"{Path(inspect.getsourcefile(search)).resolve()}:{name}"
+    # A function of a notebook has no file; the notebook of a recipe names that of the recipe.
+    file = getattr(search, "__globals__", {}).get("__file__") or inspect.getsourcefile(search)
+    return f"{Path(file).resolve()}:{name}"
