@@ -4,6 +4,7 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super();
+      const base = new URL(url, document.baseURI);
       const frame = document.createElement("iframe");
       frame.hidden = true;
       document.body.appendChild(frame);
@@ -12,7 +13,7 @@ if (location.protocol === "file:") {
       const load = (address) =>
         new Promise((resolve, reject) => {
           const script = inner.document.createElement("script");
-          script.src = new URL(address, url).href;
+          script.src = new URL(address, base).href;
           script.onload = resolve;
           script.onerror = reject;
           inner.document.body.appendChild(script);
@@ -27,7 +28,7 @@ if (location.protocol === "file:") {
         this.dispatchEvent(event);
         if (this.onmessage) this.onmessage(event);
       };
-      this.ready = load(url);
+      this.ready = load(base.href);
     }
 
     postMessage(data) {
