@@ -21,7 +21,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
-test-slow: $(VENV)/.backends
+test-slow: $(VENV)/.backends $(VENV)/.notebooks
 	$(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
@@ -45,6 +45,7 @@ bench: $(VENV)/.backends
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/python scripts/notebooks.py --check
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	$(DOCS)/bin/python -m pytest tests/site
 
 venv: $(VENV)/.installed
 
@@ -55,6 +56,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.backends: $(VENV)/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,export,jax,torch]"
+	touch $@
+
+$(VENV)/.notebooks: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt jupytext nbclient ipykernel
 	touch $@
 
 # The core dependencies without TensorFlow and what needs it.
@@ -70,7 +75,7 @@ $(JAX)/.installed: pyproject.toml constraints.txt
 $(DOCS)/.installed: pyproject.toml constraints.txt
 	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-		"mkdocs<2" mkdocs-material "mkdocstrings[python]" jupytext numpy rich pytest pytest-timeout
+		"mkdocs<2" mkdocs-material "mkdocstrings[python]" jupytext numpy rich ruff pytest pytest-timeout
 	touch $@
 
 clean:

@@ -122,9 +122,9 @@ def on_page_markdown(markdown, page, config, files):
     except InputError as error:
         LOG.warning("%s: %s", source, error)
     other = source.removesuffix(CHINESE) + ".md" if chinese else source[:-3] + CHINESE
-    link = f"[{'English' if chinese else '中文'}]({other.rpartition('/')[2]})"
-    if other in files.src_uris and not markdown.lstrip().startswith(link):
-        markdown = f"{link}\n\n{markdown}"
+    target = f"({other.rpartition('/')[2]})"
+    if other in files.src_uris and target not in markdown[:300]:
+        markdown = f"[{'English' if chinese else '中文'}]{target}\n\n{markdown}"
     return markdown
 
 

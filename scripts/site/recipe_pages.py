@@ -1,6 +1,5 @@
 """A page a recipe and the gallery, from the recipe's file and its committed results."""
 
-import ast
 import html
 import re
 
@@ -22,7 +21,7 @@ FILES_WRITTEN = """\
 def variants(entry):
     """Returns the committed results of a recipe: "" is the default, then its variants."""
     files = sorted((catalog.results_folder() / entry.name).glob("result*.json"))
-    return [file.stem.removeprefix("result").removeprefix("-") for file in files]
+    return sorted(file.stem.removeprefix("result").removeprefix("-") for file in files)
 
 
 def device(result):
@@ -39,7 +38,8 @@ def has_figure(entry):
 
 def concepts(entry):
     """Returns the concepts that a recipe shows, in the words of its docstring."""
-    return [part.strip() for part in entry.fields.get("Concept", "").split(";") if part.strip()]
+    text = entry.fields.get("Concept", "")
+    return [part.strip() for part in re.split(r";(?![^(]*\))", text) if part.strip()]
 
 
 def verdict(result):
@@ -62,7 +62,7 @@ def page(entry, concept_pages):
         ("Published", fields["Target"]),
         ("Settings to change", fields["Change"]),
     ]
-    parts = [f"# {entry.title}", *about, "| | |\n|---|---|\n" + _rows(facts), "## Result"]
+    parts = [f"# {entry.title}", *about, _rows(facts), "## Result"]
     for variant in variants(entry):
         parts.append(table(entry, variant))
     if not variants(entry):
@@ -77,7 +77,7 @@ def page(entry, concept_pages):
         f"As a notebook: [{entry.name}.ipynb](notebooks/{entry.name}.ipynb).",
         "## Files it writes",
         FILES_WRITTEN.format(name=entry.name),
-        "## The script",
+        "## The script { data-search-exclude }",
         "```python\n" + entry.path.read_text(encoding="utf-8").rstrip() + "\n```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -116,7 +116,7 @@ def _cell(value):
 
 
 def _rows(pairs):
-    return "\n".join(f"| **{name}** | {value} |" for name, value in pairs)
+    return "\n".join(f"- **{name}**: {value}" for name, value in pairs)
 
 
 def _linked(text):
@@ -208,8 +208,3 @@ def title_of(markdown):
     match = re.search(r'^title: *"?(.*?)"?$', markdown, re.MULTILINE)
     match = match or re.search(r"^# +(.*?)(?: *\{.*\})?$", markdown, re.MULTILINE)
     return match[1] if match else ""
-
-
-def docstring(path):
-    """Returns the docstring of a file without running it."""
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
