@@ -5,8 +5,10 @@ import importlib
 import numpy as np
 import pytest
 
+MOCO = pytest.param("self_supervised.moco", marks=pytest.mark.slow)  # also killed in tests/faults
 
-@pytest.mark.parametrize("name", ["basics.mlp", "basics.regularization", "self_supervised.moco"])
+
+@pytest.mark.parametrize("name", ["basics.mlp", "basics.regularization", MOCO])
 def test_two_runs_of_a_recipe_give_equal_weights(name, tmp_path):
     recipe = importlib.import_module(f"recipes.{name}").main
     runs = []

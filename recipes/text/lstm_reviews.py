@@ -27,6 +27,7 @@ from keras import layers
 # --- Settings ------------------------------------------------------------------------------------
 LONGEST = 120  # tokens of a text that are read; a token is a word, or a Chinese character
 BUCKETS = (32, 64, LONGEST)  # texts of similar length share a batch
+QUICK_BUCKETS = (LONGEST,)  # a graph is compiled for each length
 MOST, MIN_COUNT = 20_000, 2  # tokens of the vocabulary; rarer ones are [UNK]
 WIDTH = 64  # channels of a token
 UNITS = 64  # of each recurrent layer, in each direction
@@ -62,7 +63,11 @@ def train(dataset, run, seed, texts, *, use_technique=True, kind=KINDS[-1]):
     """Trains one network, with gates or without; returns it and its history."""
     kind = kind if use_technique else "SimpleRNN"
     vocabulary, x, *_ = texts
-    buckets = {"buckets": BUCKETS, "batch_size": BATCH, "seed": seed}
+    buckets = {
+        "buckets": QUICK_BUCKETS if run.quick else BUCKETS,
+        "batch_size": BATCH,
+        "seed": seed,
+    }
     batches = LengthBatches(x, dataset.y_train, (x != 0).sum(axis=1), **buckets)
     epochs = QUICK_EPOCHS if run.quick else EPOCHS
 

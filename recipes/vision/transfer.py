@@ -34,10 +34,11 @@ LABELS = 10  # labelled training images of each class
 HEAD_EPOCHS, EPOCHS = 20, 40  # passes with the base frozen, and with all layers moving
 QUICK_EPOCHS = 2
 BATCH = 20  # images a step
-HEAD_RATE = 1e-2  # AdamW's peak rate of the new head alone
-BASE_DIVISOR = 5  # then all layers move at HEAD_RATE / BASE_DIVISOR, earlier layers less:
-DECAY = 0.8  # each layer at this share of the rate of the next
+HEAD_RATE = 5e-3  # AdamW's peak rate of the new head alone
+BASE_DIVISOR = 1  # then all layers move at HEAD_RATE / BASE_DIVISOR, earlier layers less:
+DECAY = 1.0  # each layer at this share of the rate of the next; clothes are far from digits
 SCRATCH_RATE = 4e-3  # peak rate from scratch
+SCRATCH_MOMENTUM = 0.9  # Keras' 0.99 would not have followed the features in so few steps
 WEIGHT_DECAY = 0.05
 GATES = {"digits": Gate(0.90, gain=0.05)}
 
@@ -130,6 +131,10 @@ def train(x, y, run, base, *, classes, use_technique=True, epochs=EPOCHS):
         copy = keras.models.clone_model(base)
         if use_technique:
             copy.set_weights(weights)
+        else:
+            for layer in copy._flatten_layers():
+                if isinstance(layer, layers.BatchNormalization):
+                    layer.momentum = SCRATCH_MOMENTUM
         return build(None, copy, classes, steps=steps)
 
     model = run.fastest(compiled, x, y, batch_size=BATCH, once=True)
