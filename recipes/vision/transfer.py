@@ -6,7 +6,7 @@ Concept   transfer learning
 Paper     Yosinski et al. (2014), How transferable are features in deep neural networks?,
           arXiv:1411.1792; Howard and Ruder (2018), ULMFiT, arXiv:1801.06146
 Data      digits, 10 labels a class / 359
-Expect    not measured yet
+Expect    0.8960 ± 0.0190 (3 seeds), 0.5 min a run; control 0.9164
 Target    none published for this split
 Run       python recipes/vision/transfer.py          --quick: under 30 s
           python recipes/vision/transfer.py --base imagenet          downloads MobileNetV2
