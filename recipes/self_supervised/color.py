@@ -48,7 +48,8 @@ def build(hp=None, input_shape=(*IMAGE_SIZE, 1)):
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in widths:  # (B, 16, 16, 16), (B, 8, 8, 32), (B, 4, 4, 64)
         x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(FusedBatchNormalization()(x))
+        # With the default momentum the statistics would lag behind 100 steps of fine-tuning.
+        x = layers.Activation("relu")(FusedBatchNormalization(momentum=0.9)(x))
     return keras.Model(inputs, x, name="encoder")
 
 

@@ -50,7 +50,8 @@ def build(hp=None, input_shape=(*IMAGE_SIZE, 1)):
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in widths:  # (B, 14, 14, 16), (B, 7, 7, 32), (B, 4, 4, 64)
         x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(FusedBatchNormalization()(x))
+        # With the default momentum the statistics would lag behind 100 steps of fine-tuning.
+        x = layers.Activation("relu")(FusedBatchNormalization(momentum=0.9)(x))
     features = layers.GlobalAveragePooling2D(dtype="float32")(x)  # (B, 64)
     return keras.Model(inputs, features, name="encoder")
 
