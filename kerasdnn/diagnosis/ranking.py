@@ -18,7 +18,7 @@ STUCK = ("loss.plateau", "loss.at_lnC", "fit.underfit", "fit.epochs")
 WILD = ("loss.nan", "loss.oscillation", "grad.explode")
 # What each cause can bring about; a symptom is explained by any finding that names it.
 EXPLAINS = {
-    "output.softmax_one_unit": (*STUCK, "grad.vanish", "act.dead", "data.scale_y"),
+    "output.softmax_one_unit": (*STUCK, *WILD, "lr.low", "grad.vanish", "act.dead", "data.scale_y"),
     "output.activation_loss": (*STUCK, *WILD, "act.dead", "grad.vanish"),
     "output.range": (*STUCK, "act.saturated", "act.dead", "grad.vanish", "lr.low"),
     "output.units": (*STUCK, *WILD, "act.dead", "grad.vanish"),

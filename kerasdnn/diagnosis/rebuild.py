@@ -3,6 +3,7 @@
 from kerasdnn.diagnosis.structure import (
     DROPOUTS,
     NORMALIZATIONS,
+    activation_of_layer,
     flat_layers,
     main_kernel,
     model_kind,
@@ -137,6 +138,12 @@ class _Plan:
         """Whether the change lists this layer."""
         return self.position.get(id(layer), -1) in self.change.get(key, ())
 
+    def bends_the_head(self, layer):
+        """Whether a layer behind the head has an activation that the new one takes the place of."""
+        behind = self.position.get(id(layer), -1) > self.position.get(self.head, len(self.position))
+        bends = activation_of_layer(layer) not in (None, "linear")
+        return behind and bends and self.change.get("activation") is not None
+
     def removes(self, layer):
         """Whether the layer is to go."""
         return self.kind == "remove" and self.names(layer)
@@ -168,6 +175,8 @@ def _copied(model, plan):
         old = originals.get(layer.name)
         if old is not None and plan.removes(old):
             return args[0]
+        if isinstance(layer, keras.layers.Identity) and not isinstance(old, keras.layers.Identity):
+            return layer(args[0])  # what it takes the place of may have taken a mask
         out = layer(*args, **kwargs)
         if old is not None and plan.normalizes(old):
             return keras.layers.BatchNormalization()(out)
@@ -206,7 +215,7 @@ def edited(layer, plan):
     if kind == "head":
         if id(layer) == plan.head:
             config.update(_head_config(config, change))
-        elif plan.names(layer, "drop"):
+        elif plan.names(layer, "drop") or plan.bends_the_head(layer):
             return keras.layers.Identity(name=layer.name)
     elif kind == "activation" and named:
         if "activation" not in config:

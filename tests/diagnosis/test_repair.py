@@ -86,3 +86,20 @@ def test_layers_of_a_subclass_cannot_be_exchanged():
 
     with pytest.raises(CannotChangeError, match="subclass"):
         apply(program(build, np.zeros((4, 2)), np.zeros(4)), {"kind": "batch_norm"})
+
+
+def test_a_softmax_layer_behind_the_head_goes_with_it():
+    def build():
+        inputs = keras.Input((3,))
+        outputs = keras.layers.Softmax()(dense(1)(dense(4, "relu")(inputs)))
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+    faulty = program(build, x, (x[:, 0] > 0) * 1.0)
+    report = diagnose(faulty, passes=("structure",))
+    mended = apply(faulty, report.top.change).build()
+    outputs = keras.ops.convert_to_numpy(mended(x))
+    assert outputs.std() > 1e-3
+    assert diagnose(apply(faulty, report.top.change), passes=("structure",)).warnings == []
