@@ -38,6 +38,8 @@ ANCHORS = (
 
 def markdown(rows):
     """Returns a table in Markdown; cells without a value stay empty."""
+    if not rows:
+        return "nothing"
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
