@@ -1,6 +1,7 @@
 """Concept pages and clinic: both languages, placeholders that name results, code that runs."""
 
 import re
+import runpy
 from pathlib import Path
 
 from kerasdnn import catalog
@@ -8,29 +9,7 @@ from kerasdnn import catalog
 import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-CONCEPTS = [  # of the catalog, in its order
-    "network_structure",
-    "activations",
-    "initialization",
-    "losses_optimizers",
-    "regularization",
-    "convolution",
-    "residual",
-    "vision_attention",
-    "transfer",
-    "speed",
-    "recurrent",
-    "lstm_text",
-    "transformer",
-    "gan",
-    "contrastive",
-    "pretext",
-    "mixed_precision",
-    "distillation",
-    "pruning",
-    "automl",
-    "gradients",
-]
+CONCEPTS = runpy.run_path(str(DOCS.parent / "scripts/site/home.py"))["CONCEPTS"]  # of the menu
 PAGES = [f"concepts/{name}" for name in CONCEPTS] + ["clinic"]
 ALL = [*PAGES, "concepts/index"]
 FILES = [f"{page}{suffix}" for page in ALL for suffix in (".md", ".zh.md")]
