@@ -75,7 +75,7 @@ $(JAX)/.installed: pyproject.toml constraints.txt
 $(DOCS)/.installed: pyproject.toml constraints.txt
 	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-		"mkdocs<2" mkdocs-material "mkdocstrings[python]" jupytext numpy rich ruff pytest pytest-timeout
+		"mkdocs<2" mkdocs-material "mkdocstrings[python]" jieba jupytext numpy rich ruff pytest pytest-timeout
 	touch $@
 
 clean:

@@ -116,9 +116,8 @@ def on_page_markdown(markdown, page, config, files):
     if source.startswith(("recipes/", "reference/")) or source == "contributing.md":
         return markdown
     chinese = source.endswith(CHINESE)
-    pending = placeholders.PENDING_CHINESE if chinese else placeholders.PENDING
     try:
-        markdown = placeholders.fill(markdown, pending=pending)
+        markdown = placeholders.fill(markdown, language="zh" if chinese else "en")
     except InputError as error:
         LOG.warning("%s: %s", source, error)
     other = source.removesuffix(CHINESE) + ".md" if chinese else source[:-3] + CHINESE

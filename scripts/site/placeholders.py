@@ -5,21 +5,30 @@ catalog, the table or the file is an error that stops the build.
 """
 
 import re
+import sys
+from pathlib import Path
 
 from kerasdnn import catalog, console
 from kerasdnn.errors import InputError
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from fill_results import spread
+
 PLACEHOLDER = re.compile(r'\{\{ *result\( *"(?P<name>[^"]+)" *(?:, *"(?P<what>[^"]+)" *)?\) *\}\}')
 ANY = re.compile(r"\{\{.*?\}\}")
 # For a recipe without a committed result; the class makes it visible on the page.
-PENDING = '<span class="pending">not measured yet</span>'
-PENDING_CHINESE = '<span class="pending">尚未测量</span>'
+PENDING = {
+    "en": '<span class="pending">not measured yet</span>',
+    "zh": '<span class="pending">尚未测量</span>',
+}
+NONE = {"en": "none", "zh": "无"}
 
 
-def fill(markdown, *, pending=PENDING):
+def fill(markdown, *, language="en"):
     """Returns the page with every placeholder exchanged for its number."""
     text = PLACEHOLDER.sub(
-        lambda match: result(match["name"], match["what"] or "value", pending=pending), markdown
+        lambda match: result(match["name"], match["what"] or "value", language=language), markdown
     )
     left = ANY.search(text)
     if left:
@@ -27,25 +36,23 @@ def fill(markdown, *, pending=PENDING):
     return text
 
 
-def result(name, what="value", *, pending=PENDING):
+def result(name, what="value", *, language="en"):
     """Returns one number of a recipe's committed result, as text.
 
     Args:
         name: recipe, or `recipe:variant` for `result-<variant>.json`.
         what: "value" (mean, deviation, seeds), "control", "target", "gain" (value minus control),
             "minutes", "data", or "row:ROW NAME:COLUMN" for a cell of the recipe's table.
-        pending: what stands for a result that is not committed.
+        language: "en" or "zh".
     """
     name, _, variant = name.partition(":")
     content = catalog.find(name).result(variant)
     if content is None:
-        return pending
+        return PENDING[language]
     if what == "value":
-        seeds = len(content["values"])
-        spread = f" ± {content['std']:.4f}" if content["std"] is not None else ""
-        return f"{content['value']:.4f}{spread} ({seeds} seed{'s' if seeds > 1 else ''})"
+        return spread(content, language)
     if what == "target":
-        return console.number((content["target"] or {}).get("value")) or "none"
+        return console.number((content["target"] or {}).get("value")) or NONE[language]
     if what == "gain":
         return f"{content['value'] - content['control']:+.4f}"
     if what == "minutes":
@@ -54,7 +61,7 @@ def result(name, what="value", *, pending=PENDING):
         data = content["data"]
         return f"{data['name']}, {data['n_train']:,} / {data['n_test']:,}"
     if what == "control":
-        return console.number(content["control"]) or "none"
+        return console.number(content["control"]) or NONE[language]
     if what.startswith("row:"):
         return cell(content, *what.removeprefix("row:").rpartition(":")[::2])
     raise InputError(f"{name}: there is no '{what}' to show; see scripts/site/placeholders.py.")

@@ -66,7 +66,7 @@ def page(entry, concept_pages):
     for variant in variants(entry):
         parts.append(table(entry, variant))
     if not variants(entry):
-        parts.append(placeholders.PENDING)
+        parts.append(placeholders.PENDING["en"])
     if has_figure(entry):
         parts.append(f"![Learning curves and results of {entry.name}](figures/{entry.name}.png)")
     parts += [
@@ -163,7 +163,7 @@ def card(entry):
         picture = f'<span class="gallery-blank">{escape(entry.topic)}</span>'
     shown = "".join(f'<li class="gallery-concept">{escape(c)}</li>' for c in concepts(entry))
     if result is None:
-        numbers = placeholders.PENDING
+        numbers = placeholders.PENDING["en"]
     else:
         numbers = _numbers(entry, result)
     words = " ".join([entry.name, entry.topic, entry.title, *entry.fields.values()]).lower()

@@ -56,6 +56,18 @@ def test_a_placeholder_becomes_the_number(placeholders, inside, text):
 
 
 @pytest.mark.parametrize(
+    ("inside", "text"),
+    [
+        ('"mlp"', "0.9123 ± 0.0012（2 次）"),
+        ('"mlp:bundled"', "0.7000（1 次）"),
+        ('"resnet"', '<span class="pending">尚未测量</span>'),
+    ],
+)
+def test_a_chinese_page_is_all_chinese(placeholders, inside, text):
+    assert placeholders.fill(f"{{{{ result({inside}) }}}}", language="zh") == text
+
+
+@pytest.mark.parametrize(
     ("inside", "message"),
     [
         ('"mlpp"', "no recipe 'mlpp'"),
