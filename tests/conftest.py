@@ -1,5 +1,6 @@
 """What every test shares: a clean Keras, fixed seeds, no window system."""
 
+import gc
 import os
 import sys
 
@@ -20,6 +21,12 @@ THIRD_PARTY_WARNINGS = (
 def pytest_configure(config):
     for line in THIRD_PARTY_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_collection_finish(session):
+    """Leaves what was imported out of garbage collections, which would walk through TensorFlow."""
+    gc.collect()
+    gc.freeze()  # Keras Tuner alone collects twice before each trial
 
 
 @pytest.fixture(autouse=True)

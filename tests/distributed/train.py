@@ -11,6 +11,7 @@ from kerasdnn import distributed
 import keras
 import numpy as np
 
+sys.modules.setdefault("tensorflow", None)  # Keras would import it, only to seed it
 folder = Path(sys.argv[1])
 random = np.random.default_rng(0)
 x = random.normal(size=(100, 6)).astype("float32")

@@ -28,7 +28,7 @@ def quiet(*args, **kwargs):
 
 
 def tuned(build=classifier, **options):
-    given = {"epochs": 3, "batch_size": 32, "say": quiet, "test": (X[:50], Y[:50]), **options}
+    given = {"epochs": 3, "batch_size": 80, "say": quiet, "test": (X[:50], Y[:50]), **options}
     return tune(build, X, Y, **given)
 
 
@@ -105,6 +105,7 @@ def test_the_doctor_ends_what_diverges_and_what_is_dead(tmp_path):
 
 def test_the_median_rule_saves_epochs_and_keeps_the_best(tmp_path):
     def build(hp):
+        keras.utils.set_random_seed(0)  # few steps: else where they begin decides
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
         rate = hp.Choice("rate", [3e-1, 1e-1, 3e-2, 1e-4, 3e-5, 1e-5], default=3e-1)
         model.compile(keras.optimizers.SGD(rate), "binary_crossentropy", run_eagerly=True)
