@@ -1,4 +1,4 @@
-"""Fills the READMEs' tables and the recipes' "Expect" lines from saved_models/*/result*.json.
+"""Fills the READMEs' numbers, their picture and the recipes' "Expect" lines from the results.
 
 python scripts/fill_results.py            writes
 python scripts/fill_results.py --check    exit 1 and the names of the files that differ
@@ -13,13 +13,20 @@ from kerasdnn import catalog
 from kerasdnn.results import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- results: filled by scripts/fill_results.py -->", "<!-- /results -->"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from picture import svg  # noqa: E402
+from readme_blocks import blocks, variants  # noqa: E402
+
+PICTURE = "docs/assets/results.svg"
+BLOCK = "<!-- {}: filled by scripts/fill_results.py -->", "<!-- /{} -->"
+BEGIN, END = (mark.format("results") for mark in BLOCK)
 EXPECT = re.compile(r"^Expect    .*\n(?:          .*\n)*", re.MULTILINE)
 PENDING = "not measured yet"
 READMES = {"README.md": "en", "README.zh-CN.md": "zh"}
 HEADS = {
-    "en": ("recipe", "shows", "metric", "got", "control", "published", "minutes"),
-    "zh": ("示例", "内容", "指标", "结果", "对照", "公开结果", "分钟"),
+    "en": ("recipe", "shows", "metric", "got", "control", "published", "minutes", "gate"),
+    "zh": ("示例", "内容", "指标", "结果", "对照", "公开结果", "分钟", "达标"),
 }
 METRICS = {  # in Chinese; one that is missing keeps its own name
     "test_accuracy": "测试准确率",
@@ -54,12 +61,6 @@ def expect(entry):
     return "".join(
         f"{'Expect' if i == 0 else '':10}{line}\n" for i, line in enumerate(lines or [PENDING])
     )
-
-
-def variants(entry):
-    """Returns the names of the further results of a recipe: "bundled", "jax"..."""
-    files = (catalog.results_folder() / entry.name).glob("result-*.json")
-    return sorted(path.stem.removeprefix("result-") for path in files)
 
 
 def shown(entry, language):
@@ -97,6 +98,7 @@ def table(language="en"):
                 "" if result["control"] is None else f"{result['control']:.4f}",
                 str(published),
                 f"{result['minutes']:.1f}",
+                {True: "✓", False: "✗", None: ""}[result["passed"]],
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -111,22 +113,39 @@ def filled():
         path = ROOT / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            head, rest = text.split(BEGIN)
-            yield path, f"{head}{BEGIN}\n{table(language)}\n{END}{rest.split(END)[1]}"
+            for block, content in {"results": table(language), **blocks(language)}.items():
+                text = replaced(text, block, content)
+            yield path, text
+    results = [result for entry in catalog.entries() if (result := entry.result())]
+    yield ROOT / PICTURE, svg(results)
+
+
+def replaced(text, block, content):
+    """Returns a page with the content between the marks of a block exchanged, where it has them."""
+    begin, end = (mark.format(block) for mark in BLOCK)
+    if begin not in text:
+        return text
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n{content}\n{end}{rest.split(end)[1]}"
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args(argv)
-    stale = [(p, text) for p, text in filled() if p.read_text(encoding="utf-8") != text]
+    stale = [(p, text) for p, text in filled() if _content(p) != text]
     for path, text in stale:
         if args.check:
             print(f"{path.relative_to(ROOT)} differs from the results; run scripts/fill_results.py")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, text.encode())
             print(f"filled {path.relative_to(ROOT)}")
     return int(args.check and bool(stale))
+
+
+def _content(path):
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 if __name__ == "__main__":

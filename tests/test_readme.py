@@ -34,9 +34,59 @@ def test_snippet_runs(code, tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_readme_shows_the_two_commands():
-    assert "make run " in README
-    assert "make test " in README
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["en", "zh"])
+def test_the_first_screen_has_the_picture_and_the_two_commands(text):
+    screen = "\n".join(text.splitlines()[:20])
+    picture = re.search(r"^!\[.+\]\((\S+)\)$", screen, re.MULTILINE)[1]
+    assert (ROOT / picture).is_file()
+    assert "\nmake run " in screen
+    assert "\nmake test " in screen
+
+
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["en", "zh"])
+def test_links_of_the_readme_lead_somewhere(text):
+    targets = re.findall(r"\]\(([^)#\s]+)", text)
+    assert len(targets) > 20
+    assert [t for t in targets if "://" not in t and not (ROOT / t).exists()] == []
+
+
+def test_snippets_are_short_and_citation_is_of_this_version():
+    assert max(len([line for line in code.splitlines() if line]) for code in SNIPPETS) <= 15
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {kerasdnn.__version__}\n" in citation
+
+
+def test_the_picture_follows_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    svg = importlib.import_module("picture").svg
+    result = {"recipe": "a<b", "metric": "test_accuracy", "value": 0.75, "control": 0.5}
+    other = {**result, "recipe": "worse", "value": 0.25, "target": {"value": 0.9}}
+    drawn = svg([{**result, "target": None}, other, {**other, "metric": "psnr_db"}])
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)" cy="50"', drawn)]
+    (control, got), (control_2, got_2) = places[:2], places[2:]
+    assert control < got  # the gain is to the right, the loss to the left
+    assert got_2 < control_2
+    assert "a&lt;b" in drawn
+    assert drawn.count("#c62828") == 2  # the legend and the one published figure
+    assert "psnr" not in drawn
+
+
+def test_the_blocks_count_what_is_in_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    blocks = importlib.import_module("readme_blocks")
+    machine = {"cpu": "C", "cores": 2, "accelerator": None}
+    result = {"minutes": 3.0, "value": 0.5, "machine": machine, "rows": []}
+    slow = {**result, "minutes": 7.0}
+    text = blocks.cpu([("quick", result), ("slow", slow), ("quick too", result)], "en")
+    assert "the 3 results" in text
+    assert "half took 3.0 minutes" in text
+    assert "`slow`, 7.0" in text
+    assert blocks.gpu([("quick", result)], "en").startswith("Not measured")
+    fast = {**result, "minutes": 0.1, "machine": {**machine, "accelerator": "G100"}}
+    assert "| fast | G100 | 0.5000 | 0.1 |" in blocks.gpu([("quick", result), ("fast", fast)], "en")
+    assert "the 3 results" in blocks.cpu(
+        [("quick", result), ("slow", slow), ("quick too", result), ("fast", fast)], "en"
+    )
 
 
 def test_numbers_are_filled_from_the_results():

@@ -63,4 +63,6 @@ def page_of(path):
     figure = re.fullmatch(r"saved_models/(\w+)/figure\.png", path)
     if figure:
         return f"recipes/figures/{figure[1]}.png"
+    if path == "benchmarks/":
+        return "benchmarks.md"
     return path.removeprefix("docs/") if path.startswith("docs/") else None
