@@ -5,9 +5,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from kerasdnn.publish import MODEL_LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +31,11 @@ def installed(tmp_path_factory):
     ]
     subprocess.run([*command, "--no-build-isolation", "-w", base, ROOT], check=True)
     (wheel,) = base.glob("*.whl")
-    assert wheel.stat().st_size < 16 * 1024 * 1024
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {info.filename: info.compress_size for info in archive.infolist()}
+    models = {name for name in sizes if name.endswith("/model.keras")}
+    assert all(sizes[name] < MODEL_LIMIT for name in models)
+    assert sum(size for name, size in sizes.items() if name not in models) < 12 * 1024 * 1024
     venv.create(base / "env", with_pip=True)
     python = base / "env" / "bin" / "python"
     install = [
