@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from kerasdnn import catalog
-from kerasdnn.layers import FusedBatchNormalization, ResidualBlock
+from kerasdnn.layers import FusedBatchNormalization, RandomResizedCrop, ResidualBlock
 from kerasdnn.losses import SparseCategoricalCrossentropy
 from kerasdnn.optimizers import OneCycle
 from kerasdnn.pruning import latency, prune_channels
@@ -32,8 +32,7 @@ IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 WIDTHS = (16, 32, 80, 112)  # channels of the published network, to be trained where it is missing
 RATIO = 0.5  # share of the channels that is removed
 IMPORTANCE = "l1"  # by which channels are ranked
-EPOCHS = 4  # passes of the smaller network over the images
-IMAGES = 30_000  # training images that the fine-tuning uses
+EPOCHS = 10  # passes of the smaller network over the images
 DENSE_EPOCHS = 4  # of the dense network, where the published one does not fit the data
 QUICK_IMAGES, QUICK_EPOCHS = 500, 2
 BATCH = 128  # images a step
@@ -43,6 +42,17 @@ GATES = {"fashion_mnist": Gate(0.92, gain=-0.01)}  # at most a point below the d
 
 
 # --- Model ---------------------------------------------------------------------------------------
+def augmenter():
+    """Returns the augmentation that the dense network was trained with, for pixels 0-255."""
+    return keras.Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            RandomResizedCrop(*IMAGE_SIZE, scale=(1, 1), ratio=(1, 1), padding=2),
+            layers.RandomErasing(factor=(0.15, 0.15), scale=(0.02, 0.15), fill_value=0.0),
+        ]
+    )
+
+
 def build(hp=None, input_shape=(*IMAGE_SIZE, 1), classes=10):
     """Returns the network of recipes/vision/cnn_augmentation.py, pixels to logits."""
     stem, *widths = WIDTHS
@@ -76,17 +86,18 @@ def dense_model(dataset, run):
 
 # --- Train ---------------------------------------------------------------------------------------
 def fit(model, dataset, run, label, epochs):
-    """Compiles and trains on some of the images; returns the history."""
-    count = QUICK_IMAGES if run.quick else IMAGES
+    """Compiles the model behind the augmentation and trains it; returns the history."""
+    count = QUICK_IMAGES if run.quick else None
     x, y = dataset.x_train[:count], dataset.y_train[:count]
     epochs = QUICK_EPOCHS if run.quick else epochs
-    model.compile(
+    trainer = keras.Sequential([keras.Input(x.shape[1:]), augmenter(), model])
+    trainer.compile(
         keras.optimizers.AdamW(OneCycle(PEAK_RATE, epochs * -(-len(x) // BATCH)), 0.05),
         SparseCategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=["accuracy"],
         jit_compile=run.jit_compile,
     )
-    return run.fit(model, x, y, label=label, batch_size=BATCH, epochs=epochs)
+    return run.fit(trainer, x, y, label=label, batch_size=BATCH, epochs=epochs)
 
 
 def train(dataset, run, dense, *, use_technique=True):

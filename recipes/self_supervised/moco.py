@@ -28,6 +28,7 @@ IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 WIDTHS = (32, 64, 128)  # channels of the convolutions
 EPOCHS, IMAGE_EPOCHS = 120, 12  # passes over signals, over images
 QUICK_EPOCHS = 1
+STATISTICS_MOMENTUM = 0.9  # of batch norm; Keras' 0.99 lags where an encoder trains few steps
 BATCH = 250  # samples a step
 QUEUE = 2000  # keys that are negatives, 8 batches
 SHORT_QUEUE = 250  # of the row that shows what the queue is for
@@ -62,12 +63,13 @@ def build(hp=None, input_shape=(40, 1)):
     signal = len(input_shape) == 2
     convolution = layers.Conv1D if signal else layers.Conv2D
     pooling = layers.GlobalAveragePooling1D if signal else layers.GlobalAveragePooling2D
+    normalization = layers.BatchNormalization if signal else FusedBatchNormalization
     if not signal:
         x = layers.Rescaling(1 / 127.5, offset=-1)(x)
     for i, width in enumerate(widths):
         size, stride = (5, 1 if i == 0 else 2) if signal else (3, 2)
         x = convolution(width, size, strides=stride, padding="same", use_bias=False)(x)
-        x = (layers.BatchNormalization if signal else FusedBatchNormalization)()(x)
+        x = normalization(momentum=STATISTICS_MOMENTUM)(x)
         x = layers.Activation("relu")(x)
     return keras.Model(inputs, pooling(dtype="float32")(x), name="encoder")
 

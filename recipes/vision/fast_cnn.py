@@ -105,6 +105,21 @@ def build(hp=None, input_shape=(*IMAGE_SIZE, 1), classes=10, widths=FULL["widths
     return keras.Model(inputs, logits, name="fast_cnn")
 
 
+def compiled(shape, classes, setting, steps):
+    """Returns the fast network of one setting, compiled for that many steps."""
+    model = build(None, shape, classes, setting["widths"])
+    model.compile(
+        keras.optimizers.AdamW(
+            OneCycle(setting["rate"], steps, warmup=WARMUP, anneal="linear"),
+            weight_decay=WEIGHT_DECAY,
+            beta_2=0.99,
+        ),
+        SparseCategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
+        metrics=["accuracy"],
+    )
+    return model
+
+
 def build_plain(input_shape, classes):
     """Returns keras.io's "Simple MNIST convnet", with pixels scaled inside."""
     return keras.Sequential(
@@ -160,20 +175,8 @@ def train(dataset, run, *, use_technique=True, setting=FULL, seed=0):
     views = Views(x, y, shift=setting["shift"], seed=seed)
     epochs = QUICK_EPOCHS if run.quick else setting["epochs"]
 
-    def compiled():
-        model = build(None, shape, classes, setting["widths"])
-        model.compile(
-            keras.optimizers.AdamW(
-                OneCycle(setting["rate"], epochs * len(views), warmup=WARMUP, anneal="linear"),
-                weight_decay=WEIGHT_DECAY,
-                beta_2=0.99,
-            ),
-            SparseCategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
-            metrics=["accuracy"],
-        )
-        return model
-
-    model = run.fastest(compiled, x, y, batch_size=BATCH)
+    steps = epochs * len(views)
+    model = run.fastest(lambda: compiled(shape, classes, setting, steps), x, y, batch_size=BATCH)
     label = f"fast, {epochs} epochs"
     history = run.fit(model, views, label=label, epochs=epochs, callbacks=[watch], shuffle=False)
     return model, history, watch
