@@ -73,7 +73,7 @@ def small_base(input_shape):
         x = layers.MaxPooling2D(padding="same")(x)
         x = layers.Activation("relu")(FusedBatchNormalization(momentum=MOMENTUM)(x))
         x = ResidualBlock(width, fused_batch_norm=True)(x)
-    return keras.Model(inputs, layers.GlobalMaxPooling2D()(x), name="base")
+    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="base")
 
 
 def catalog_base(input_shape):
@@ -225,7 +225,7 @@ def main(run):
                 f"--base classes expects at least 4 classes, half of them for the base; received "
                 f"{count}. Take --base catalog or imagenet."
             )
-        source, dataset = (only(dataset, np.arange(first, count, 2)) for first in (0, 1))
+        source, dataset = (only(dataset, np.arange(first, count, 2)) for first in (1, 0))
         run.say(f"the base learns {', '.join(source.class_names)}")
     base, classes = pretrained(run, source), len(dataset.class_names)
     run.say(f"the task: {LABELS} labels of {', '.join(dataset.class_names)} each")
