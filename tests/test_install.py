@@ -8,9 +8,9 @@ import venv
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from kerasdnn.publish import MODEL_LIMIT
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
