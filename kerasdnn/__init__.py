@@ -14,7 +14,9 @@ import os
 # switches them on by itself only on newer ones. Takes effect if TensorFlow is not imported yet;
 # set TF_ENABLE_ONEDNN_OPTS=0 to keep them off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Where there is no NVIDIA device, TensorFlow reports that as an error.
+_NVIDIA = os.path.exists("/dev/nvidiactl")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _NVIDIA else "3")
 
 __version__ = "0.1.0"
 

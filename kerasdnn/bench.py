@@ -25,14 +25,9 @@ def folder():
     return catalog.benchmarks_folder()
 
 
-def names():
-    """Returns the names of the benchmarks."""
-    return sorted(p.stem for p in folder().glob("*.py") if not p.stem.startswith("_"))
-
-
 def run(name=None, flags=()):
     """Runs one benchmark, or all of them one after the other; returns the highest exit code."""
-    known = names()
+    known = catalog.benchmark_names()
     if name is not None and name not in known:
         raise InputError(f"There is no benchmark '{name}'. There are: {', '.join(known)}.")
     worst = 0

@@ -39,6 +39,11 @@ def benchmarks_folder():
     return _folder("benchmarks")
 
 
+def benchmark_names():
+    """Returns the names of the benchmarks."""
+    return sorted(p.stem for p in benchmarks_folder().glob("*.py") if not p.stem.startswith("_"))
+
+
 @dataclass(frozen=True)
 class Entry:
     """One recipe of the catalog: its name, file, title and docstring fields."""

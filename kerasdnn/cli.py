@@ -8,6 +8,7 @@ import sys
 
 from kerasdnn import __version__, catalog
 from kerasdnn.errors import InputError
+from kerasdnn.startup import load_keras
 
 EXIT_INPUT = 2
 DIAGNOSE = """Say why a training does not converge, the most likely cause first.
@@ -45,7 +46,7 @@ def main(argv=None):
     try:
         if argv[:1] == ["run"] and len(argv) > 1 and not argv[1].startswith("-"):
             return _run(argv[1], argv[2:])
-        args = _parser().parse_args(argv)
+        args = _parser().parse_args(argv or ["--help"])
         return args.act(args) or 0
     except InputError as error:
         print(f"kerasdnn: {error}", file=sys.stderr)
@@ -124,7 +125,10 @@ def _parser():
     add("--json", metavar="PATH", help="write the trials of a search")
     add("command", nargs=argparse.REMAINDER, help="-- FILE.py:function, or -- FILE.py [flags]")
     launch.set_defaults(act=_launch)
-    bench = commands.add_parser("bench", help="side-by-side timings: all, or the one named")
+    text = "Side-by-side timings: all of them, or the one named; "
+    text += "a result is a ratio between candidates that took turns. They are: "
+    text += ", ".join(catalog.benchmark_names()) + "."
+    bench = commands.add_parser("bench", help="side-by-side timings", description=text)
     bench.add_argument("name", nargs="?", metavar="NAME")
     bench.add_argument(
         "flags", nargs=argparse.REMAINDER, help="--rounds N, --seconds S, --json DIR"
@@ -143,7 +147,7 @@ def listing_rows():
                 "recipe": f"{entry.topic}/{entry.name}",
                 "concept": entry.fields.get("Concept", ""),
                 "data": result.get("data", {}).get("name", ""),
-                "minutes": f"{result['minutes']:.1f}" if result else "",
+                "minutes": result.get("minutes"),
                 "metric": result.get("metric", ""),
                 "got": result.get("value"),
                 "std": result.get("std"),
@@ -157,9 +161,11 @@ def listing_rows():
 def _list():
     from kerasdnn.console import print_table
 
-    print_table(
-        [{k: v for k, v in row.items() if k not in ("metric", "std")} for row in listing_rows()]
-    )
+    hidden = "metric", "std"
+    rows = [{k: v for k, v in row.items() if k not in hidden} for row in listing_rows()]
+    for row in rows:
+        row["recipe"] = row["recipe"].rpartition("/")[2]
+    print_table(rows, whole=("recipe", "data"), optional=("concept", "data"))
 
 
 def _show(args):
@@ -172,8 +178,11 @@ def _run(name, flags):
         from kerasdnn.recipe import arguments
 
         data = entry.fields.get("Data", "").split(",")[0]
-        arguments(entry.name, entry.path.read_text("utf-8").split('"""')[1], data).print_help()
+        parser = arguments(entry.name, entry.path.read_text("utf-8").split('"""')[1], data)
+        parser.prog = f"kerasdnn run {entry.name}"
+        parser.print_help()
         return 0
+    load_keras()
     spec = importlib.util.spec_from_file_location(f"kerasdnn_recipe_{entry.name}", entry.path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickling look their module up by name
@@ -182,6 +191,9 @@ def _run(name, flags):
 
 
 def _diagnose(args):
+    from kerasdnn.console import console, working
+
+    load_keras()
     from kerasdnn.diagnosis import diagnose, repair
     from kerasdnn.diagnosis.user_file import read_program
 
@@ -190,14 +202,17 @@ def _diagnose(args):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} expects at least 1; received {value}. Leave it out.")
     program = read_program(args.target, epochs=args.epochs, batch_size=args.batch_size)
-    report = diagnose(program, seconds=args.seconds)
-    print(report)
+    with working(f"looking at the program and training a copy, {args.seconds:g} s or less"):
+        report = diagnose(program, seconds=args.seconds)
+    console().print(report)
     if args.html:
         _written(report.to_html, args.html)
     if args.json:
         _written(report.to_json, args.json)
     if args.repair and report.warnings:
-        print(repair(program, report))
+        with working("applying remedies and training again, 2 minutes or less"):
+            repaired = repair(program, report)
+        print(repaired)
     return 1 if report.warnings else 0
 
 
@@ -221,6 +236,8 @@ def _launch(args):
 def _launch_search(target, args, options):
     from kerasdnn.console import print_table
     from kerasdnn.results import write_json
+
+    load_keras()
     from kerasdnn.tuning.workers import run_workers
 
     try:
@@ -250,6 +267,9 @@ def _bench(args):
 
 
 def _export(args):
+    from kerasdnn.console import working
+
+    load_keras()
     from kerasdnn import saving
     from kerasdnn.export import export
 
@@ -257,11 +277,10 @@ def _export(args):
     if not path.endswith(".keras"):
         entry = catalog.find(path)
         path = catalog.results_folder() / entry.name / "model.keras"
-    written = export(
-        saving.load_model(path, compile=False),
-        args.out or pathlib.Path(args.model).stem,
-        format=args.format,
-    )
+    model = saving.load_model(path, compile=False)
+    with working(f"writing {args.format} and comparing its predictions"):
+        out = args.out or pathlib.Path(args.model).stem
+        written = export(model, out, format=args.format)
     difference = written["difference"]
     checked = (
         "not checked: install the extra 'export' to run it"
@@ -275,7 +294,7 @@ def _data_list():
     from kerasdnn import data
     from kerasdnn.console import print_table
 
-    print_table(data.describe())
+    print_table(data.describe(), whole=("name",), optional=("license",))
 
 
 def _data_fetch(args):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-from kerasdnn import bench, cli
+from kerasdnn import bench, catalog, cli
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_unknown_benchmark_is_one_sentence(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", bench.names())
+@pytest.mark.parametrize("name", catalog.benchmark_names())
 def test_help_of_every_benchmark(name):
     script = bench.folder() / f"{name}.py"
     done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)

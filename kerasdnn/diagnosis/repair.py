@@ -64,11 +64,10 @@ class Repaired:
         return bool(self.applied) and self.after.score - self.before.score >= HELPS
 
     def __str__(self):
-        lines = [f"{'skill':>28} {self.before.score:.3f} before, {self.after.score:.3f} after"]
-        for step in self.applied:
-            lines.append(
-                f"{step['id']:>28} {step['before']:.3f} -> {step['after']:.3f}   {step['remedy']}"
-            )
+        lines = [f"Repair: skill {self.before.score:.3f} before, {self.after.score:.3f} after"]
+        for number, step in enumerate(self.applied, 1):
+            lines.append(f"{number}. {step['id']}: {step['before']:.3f} -> {step['after']:.3f}")
+            lines.append(f"   -> {step['remedy']}")
         if not self.applied:
             lines.append("no remedy helped; the program is unchanged")
         return "\n".join(lines)

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from kerasdnn.startup import is_chatter
+
 GRACE = 5.0  # seconds from TERM to KILL
 LIFELINE = "KERASDNN_LIFELINE"
 
@@ -43,8 +45,9 @@ class Process:
 
     def _read(self):
         for line in self.process.stdout:
-            self.out.write(f"[{self.name}] {line}")
-            self.out.flush()
+            if not is_chatter(line):
+                self.out.write(f"[{self.name}] {line}")
+                self.out.flush()
 
     def poll(self):
         """Returns the exit code, or None while it runs."""

@@ -13,8 +13,8 @@ def benchmarks():
         "Candidates take turns in one run, round after round, and every claim is a ratio within a "
         "round. `kerasdnn bench NAME` runs one and prints the table on your machine.",
     ]
-    scripts = sorted(p for p in folder.glob("*.py") if not p.stem.startswith("_"))
-    for script in scripts:
+    for name in catalog.benchmark_names():
+        script = folder / f"{name}.py"
         first = script.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()[0]
         parts += [f"## {script.stem}", first]
         result = folder / "results" / f"{script.stem}.json"
