@@ -26,10 +26,11 @@ test-slow: $(VENV)/.backends $(VENV)/.notebooks
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 tests/recipes
 
-# One process a backend, then JAX in an environment that has no TensorFlow. The tests compile much
-# and compute little: XLA need not try hard.
+# The recipes that compile longest, on TensorFlow; one process a backend; JAX in an environment that
+# has no TensorFlow. The tests compile much and compute little: XLA need not try hard.
 test-backends: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 test-backends: $(VENV)/.backends $(JAX)/.installed
+	$(BIN)/python $(PYTEST) -m "slow and not gpu" tests/recipes/test_recipes.py::test_quick
 	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(BACKEND_TESTS)
 	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=torch $(BIN)/python $(PYTEST) $(BACKEND_TESTS)
 	KERASDNN_TEST_BACKENDS=none KERAS_BACKEND=jax $(JAX)/bin/python $(PYTEST) $(WITHOUT_TF_TESTS)

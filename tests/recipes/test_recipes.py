@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 ENTRIES = catalog.entries()
-# Of minutes of compilation, so that on JAX and Torch they belong to `make test-slow`.
+# Compiling takes most of their time, so they are not in `make test`; `make test-backends` runs them
+# on TensorFlow, and `make test-slow` everywhere.
 LONG = {
     "attention_distillation",
     "distributed_tuning",
@@ -29,9 +30,7 @@ QUICK = [
     pytest.param(
         entry,
         id=entry.name,
-        marks=[pytest.mark.slow]
-        if entry.name in LONG and keras.backend.backend() != "tensorflow"
-        else [],
+        marks=[pytest.mark.slow] if entry.name in LONG else [],
     )
     for entry in ENTRIES
 ]
