@@ -46,6 +46,8 @@ def _filled(item, docs):
         suffix = CHINESE if target.endswith(CHINESE) else ".md"
         names = [f"concepts/{name}{suffix}" for name in ("index", *home.CONCEPTS)]
         found = [n for n in names if (docs / n).is_file()]
+        if suffix == CHINESE and found:  # mkdocs makes an index.md the page of its menu, no other
+            found[0] = {"总览": found[0]}
         return {title: found} if found else None
     exists = (docs / target).is_file() or target in GENERATED or target == "index.zh.md"
     if target == "index.zh.md" and not (ROOT / "README.zh-CN.md").is_file():
@@ -131,4 +133,4 @@ def on_post_page(output, page, config):
     """Says in the page itself which language it is in: browsers choose fonts and breaks by it."""
     if page.file.src_uri.endswith(CHINESE):
         output = re.sub(r'<html lang="[^"]*"', '<html lang="zh-CN"', output, count=1)
-    return output
+    return output.replace(" ± ", "\u00a0±\u00a0")  # a number and its deviation stay on one line

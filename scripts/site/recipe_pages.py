@@ -5,6 +5,7 @@ import re
 
 from kerasdnn import catalog, console
 
+import card_picture
 import placeholders
 
 FILES_WRITTEN = """\
@@ -93,13 +94,10 @@ def table(entry, variant):
     lines += ["| " + " | ".join(h.replace("_", " ") for h in heads) + " |"]
     lines.append("|" + "---|" * len(columns))
     for row in rows:
-        lines.append("| " + " | ".join(_cell(row.get(column)) for column in columns) + " |")
-    if result["target"]:
-        target = {
-            "name": f"published: {result['target']['source']}",
-            "value": result["target"]["value"],
-        }
-        lines.append("| " + " | ".join(_cell(target.get(column)) for column in columns) + " |")
+        lines.append("| " + " | ".join(_cell(c, row.get(c)) for c in columns) + " |")
+    if result["target"] and not variant:  # a published figure is one of the default data
+        target = {"name": "published", "value": result["target"]["value"]}
+        lines.append("| " + " | ".join(_cell(c, target.get(c)) for c in columns) + " |")
     data = result["data"]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     lines.append(
@@ -110,8 +108,8 @@ def table(entry, variant):
     return "\n".join(lines)
 
 
-def _cell(value):
-    text = console.number(value)
+def _cell(column, value):
+    text = console.cell(column, value)
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -154,13 +152,10 @@ def card(entry):
     escape = html.escape
     result = entry.result()
     link = f"{entry.name}.html"
-    if has_figure(entry):
-        picture = (
-            f'<img src="figures/{entry.name}.png" loading="lazy" '
-            f'alt="Learning curves and results of {entry.name}">'
-        )
-    else:
+    if result is None:
         picture = f'<span class="gallery-blank">{escape(entry.topic)}</span>'
+    else:
+        picture = card_picture.svg(result)
     shown = "".join(f'<li class="gallery-concept">{escape(c)}</li>' for c in concepts(entry))
     if result is None:
         numbers = placeholders.PENDING["en"]

@@ -4,6 +4,8 @@ import json
 
 from kerasdnn import catalog, console
 
+PAGES = {"diagnosis": "diagnosis.md"}  # of the docs
+
 
 def benchmarks():
     """Returns the page of the side-by-side timings and the other committed benchmarks."""
@@ -13,15 +15,21 @@ def benchmarks():
         "Candidates take turns in one run, round after round, and every claim is a ratio within a "
         "round. `kerasdnn bench NAME` runs one and prints the table on your machine.",
     ]
+    missing = []
     for name in catalog.benchmark_names():
-        script = folder / f"{name}.py"
-        first = script.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()[0]
-        parts += [f"## {script.stem}", first]
-        result = folder / "results" / f"{script.stem}.json"
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        first = source.split('"""')[1].strip().splitlines()[0]
+        result = folder / "results" / f"{name}.json"
         if not result.is_file():
-            parts.append('<span class="pending">no result committed</span>')
+            missing.append(f"- `{name}`: {first}")
             continue
-        parts += tables(json.loads(result.read_text(encoding="utf-8")))
+        parts += [f"## {name}", first]
+        if name in PAGES:
+            parts.append(f"Its tables have [a page of their own]({PAGES[name]}).")
+        else:
+            parts += tables(json.loads(result.read_text(encoding="utf-8")))
+    if missing:
+        parts += ["## No result committed yet", "\n".join(missing)]
     return "\n\n".join(parts) + "\n"
 
 

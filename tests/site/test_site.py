@@ -166,3 +166,20 @@ def test_search_answers_from_the_file_system(browser, words, page):
     hrefs = "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href).join(' ')"
     assert page in browser.until(f"return {hrefs}").split("?")[0]  # the first one
     assert browser.console() == []
+
+
+def test_a_card_draws_technique_control_and_published(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "site"))
+    import card_picture
+
+    rows = [{"name": f"row <{i}>", "value": i / 10} for i in range(9)]
+    result = {"recipe": "r", "metric": "test_accuracy", "value": 0.8, "control": 0.7, "rows": rows}
+    drawn = card_picture.svg({**result, "target": {"value": 0.75}})
+    names = re.findall(r'text-anchor="end">row &lt;(\d)&gt;<', drawn)
+    assert names == ["0", "1", "2", "3", "7", "8"]  # the first ones, the control, the technique
+    places = [float(x) for x in re.findall(r'<circle class="card-\w+" cx="([\d.]+)"', drawn)]
+    assert places == sorted(places)
+    assert drawn.count("card-got") == 1
+    published = float(re.search(r'card-published" d="M([\d.]+)', drawn)[1])
+    assert places[-2] < published < places[-1]
+    assert "card-published" not in card_picture.svg({**result, "target": None})
