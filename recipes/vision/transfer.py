@@ -160,16 +160,13 @@ def train(x, y, run, base, *, classes, use_technique=True, epochs=EPOCHS):
     before = statistics(base)
     if use_technique:
         labels = iter(("the new head", "all layers"))
+        phases = {"head_epochs": head_epochs, "epochs": epochs, "learning_rate": HEAD_RATE}
         history = fine_tune(
-            model,
-            x,
-            y,
+            *(model, x, y),
+            **phases,
             base=base,
             loss=loss(),
             metrics=["accuracy"],
-            head_epochs=head_epochs,
-            epochs=epochs,
-            learning_rate=HEAD_RATE,
             base_divisor=BASE_DIVISOR,
             decay=DECAY,
             batch_size=BATCH,
@@ -177,8 +174,8 @@ def train(x, y, run, base, *, classes, use_technique=True, epochs=EPOCHS):
             fit=lambda model, x, y, **options: run.fit(model, x, y, label=next(labels), **options),
         )
     else:
-        passes = head_epochs + epochs
-        history = run.fit(model, x, y, epochs=passes, batch_size=BATCH, label="from scratch")
+        options = {"epochs": head_epochs + epochs, "batch_size": BATCH, "label": "from scratch"}
+        history = run.fit(model, x, y, **options)
     moved = sum(np.any(a != b) for a, b in zip(before, statistics(base), strict=True))
     return model, history, int(moved)
 
@@ -227,10 +224,8 @@ def main(run):
     if run.args.base == "classes":
         count = len(dataset.class_names)
         if count < 4:
-            raise InputError(
-                f"--base classes expects at least 4 classes, half of them for the base; received "
-                f"{count}. Take --base catalog or imagenet."
-            )
+            needed = "--base classes expects at least 4 classes, half of them for the base"
+            raise InputError(f"{needed}; received {count}. Take --base catalog or imagenet.")
         source, dataset = (only(dataset, np.arange(first, count, 2)) for first in (1, 0))
         run.say(f"the base learns {', '.join(source.class_names)}")
     base, classes = pretrained(run, source), len(dataset.class_names)
