@@ -6,7 +6,7 @@ Concept   L1, L2, dropout, normalization
 Paper     Srivastava et al. (2014), Dropout, JMLR 15; Ioffe, Szegedy (2015), Batch Normalization,
           arXiv:1502.03167; Szegedy et al. (2015), label smoothing, arXiv:1512.00567
 Data      fashion_mnist, 2,000 of its training images / 10,000 (bundled: / 2,000)
-Expect    not measured yet
+Expect    0.8209 ± 0.0008 (3 seeds), 0.2 min a run; control 0.8163
 Target    none published for so few images
 Run       python recipes/basics/regularization.py          --quick: under 30 s
 Change    METHODS, FEW, HIDDEN

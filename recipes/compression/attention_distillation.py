@@ -5,7 +5,7 @@ Shows     whether a student that also attends where its teacher does learns more
 Concept   attention distillation
 Paper     Jiao et al. (2020), TinyBERT, arXiv:1909.10351; Wang et al. (2020), arXiv:2002.10957
 Data      fashion_mnist_bundled, 10,000 / 2,000
-Expect    not measured yet
+Expect    0.7877 ± 0.0047 (5 seeds), 0.6 min a run; control 0.7997
 Target    none published for this setting
 Run       python recipes/compression/attention_distillation.py          --quick: under 30 s
 Change    MAP_WEIGHT, TEMPERATURE, the sizes of both models
