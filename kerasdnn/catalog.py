@@ -107,3 +107,24 @@ def find(name):
             f"There is no recipe '{name}'.{hint} `kerasdnn list` shows the {len(files)} there are."
         )
     return read_entry(path)
+
+
+def listing_rows():
+    """Returns one dictionary a recipe: what `kerasdnn list` shows."""
+    rows = []
+    for entry in entries():
+        result = entry.result() or {}
+        rows.append(
+            {
+                "recipe": f"{entry.topic}/{entry.name}",
+                "concept": entry.fields.get("Concept", ""),
+                "data": result.get("data", {}).get("name", ""),
+                "minutes": result.get("minutes"),
+                "metric": result.get("metric", ""),
+                "got": result.get("value"),
+                "std": result.get("std"),
+                "control": result.get("control"),
+                "published": (result.get("target") or {}).get("value"),
+            }
+        )
+    return rows

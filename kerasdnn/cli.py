@@ -137,32 +137,11 @@ def _parser():
     return parser
 
 
-def listing_rows():
-    """Returns one dictionary a recipe: what `kerasdnn list` and README's table show."""
-    rows = []
-    for entry in catalog.entries():
-        result = entry.result() or {}
-        rows.append(
-            {
-                "recipe": f"{entry.topic}/{entry.name}",
-                "concept": entry.fields.get("Concept", ""),
-                "data": result.get("data", {}).get("name", ""),
-                "minutes": result.get("minutes"),
-                "metric": result.get("metric", ""),
-                "got": result.get("value"),
-                "std": result.get("std"),
-                "control": result.get("control"),
-                "published": (result.get("target") or {}).get("value"),
-            }
-        )
-    return rows
-
-
 def _list():
     from kerasdnn.console import print_table
 
     hidden = "metric", "std"
-    rows = [{k: v for k, v in row.items() if k not in hidden} for row in listing_rows()]
+    rows = [{k: v for k, v in row.items() if k not in hidden} for row in catalog.listing_rows()]
     for row in rows:
         row["recipe"] = row["recipe"].rpartition("/")[2]
     print_table(rows, whole=("recipe", "data"), optional=("concept", "data"))

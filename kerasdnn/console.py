@@ -77,7 +77,7 @@ def print_table(rows, title=None, out=None, *, whole=(), optional=()):
     for index, column in enumerate(columns):
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
         table.add_column(
-            column,
+            column.replace("_", " "),  # which may be wrapped
             justify="right" if numeric and index else "left",
             overflow="fold",
             no_wrap=column in whole,

@@ -70,6 +70,17 @@ def test_the_list_fits_and_leaves_names_whole(columns, shown):
     assert ("A wider terminal also shows: data, concept." in lines) == (columns == 80)
 
 
+def test_a_wide_table_wraps_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [{"name": "a row of a table with a long name", "kernel_distance": 0.25}]
+    rows[0] |= {f"further_column_{letter}": 0.5 for letter in "abcd"}
+    screen = Screen(80)
+    console.print_table(rows, out=console.console(screen.stream))
+    text = ESCAPE.sub("", screen.text())
+    assert max(map(len, text.splitlines())) <= 80
+    assert {"kernel", "distance", "0.2500"} <= set(text.split())
+
+
 def test_the_data_sets_fit():
     lines = ESCAPE.sub("", on_terminal(80, ["data", "list"])).splitlines()
     assert max(map(len, lines)) <= 80
