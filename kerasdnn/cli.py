@@ -34,6 +34,8 @@ LAUNCH = """Train or tune with several processes, which are started again when t
                                                 and returns the tuner: a chief and 2 workers
   kerasdnn launch -n 2 -- FILE.py [flags]       a training that calls kerasdnn.distributed.join():
                                                 2 processes of JAX, each on half of every batch
+  kerasdnn launch -n 2 -- RECIPE [flags]        the same with a recipe of the catalog as it is
+  kerasdnn launch --devices 2 -- RECIPE         2 devices of one process of TensorFlow
 
 The channels between the processes have neither passwords nor encryption. They are open to this
 machine only, unless --host and --insecure say otherwise.
@@ -116,14 +118,19 @@ def _parser():
         description=LAUNCH,
     )
     add = launch.add_argument
-    add("-n", type=int, default=2, dest="processes", metavar="N", help="processes (default 2)")
+    add("-n", type=int, dest="processes", metavar="N", help="processes (default 2)")
+    add("--devices", type=int, metavar="N", help="of one process of TensorFlow (default 1)")
     add("--deadline", type=float, metavar="SECONDS", help="end whatever runs then")
     add("--max-restarts", type=int, default=3, metavar="N", help="of those that die (default 3)")
     add("--host", default="127.0.0.1", help="where they meet (default this machine only)")
     add("--port", type=int, help="default: a free one")
     add("--insecure", action="store_true", help="allow a host that other machines can reach")
     add("--json", metavar="PATH", help="write the trials of a search")
-    add("command", nargs=argparse.REMAINDER, help="-- FILE.py:function, or -- FILE.py [flags]")
+    add(
+        "command",
+        nargs=argparse.REMAINDER,
+        help="-- FILE.py:function, or -- FILE.py or RECIPE [flags]",
+    )
     launch.set_defaults(act=_launch)
     text = "Side-by-side timings: all of them, or the one named; "
     text += "a result is a ratio between candidates that took turns. They are: "
@@ -201,15 +208,24 @@ def _launch(args):
         raise InputError("launch expects a command: kerasdnn launch -n 2 -- FILE.py:search")
     options = {key: getattr(args, key) for key in ("deadline", "max_restarts", "host", "port")}
     options["insecure"] = args.insecure
+    if args.processes is None:
+        args.processes = 1 if args.devices else 2
     if ":" in command[0]:
         return _launch_search(command[0], args, options)
-    if not pathlib.Path(command[0]).is_file():
+    if pathlib.Path(command[0]).is_file():
+        command = [sys.executable, *command]
+    elif command[0].endswith(".py"):
         raise InputError(
-            f"launch expects a Python file or FILE.py:function; there is no file '{command[0]}'."
+            f"launch expects a Python file, FILE.py:function or a recipe; there is no file "
+            f"'{command[0]}'."
         )
+    else:
+        name = catalog.find(command[0]).name
+        command = [sys.executable, "-m", "kerasdnn.cli", "run", name, *command[1:]]
     from kerasdnn.launch import run_together
 
-    return run_together([sys.executable, *command], args.processes, **options)
+    options["devices"] = args.devices or 1
+    return run_together(command, args.processes, **options)
 
 
 def _launch_search(target, args, options):

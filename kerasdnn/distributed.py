@@ -1,4 +1,6 @@
-"""Data-parallel training by several processes on JAX; the same file runs as one process.
+"""Data-parallel training: several processes on JAX, several devices of one on TensorFlow.
+
+The same file runs as one process on one device, on any backend.
 
 ```python
 team = kerasdnn.distributed.join()      # kerasdnn launch -n 2 -- train.py
@@ -29,6 +31,8 @@ import keras
 import numpy as np
 
 PLACE, ADDRESS = "KERASDNN_PROCESS", "KERASDNN_ADDRESS"  # "rank/count" and "host:port"
+DEVICES = "KERASDNN_DEVICES"  # of one process
+ATTEMPT = "KERASDNN_ATTEMPT"  # how often all were started again
 
 
 def join():
@@ -36,10 +40,12 @@ def join():
 
     To be called before anything is computed. A process that was started alone is a team of one, on
     any backend. On a cluster, set `KERASDNN_PROCESS` to "rank/count" and `KERASDNN_ADDRESS` to the
-    host and port of rank 0 for each process.
+    host and port of rank 0 for each process. `KERASDNN_DEVICES` is the number of devices on which
+    one process of TensorFlow trains at once.
 
     Raises:
-        InputError: there are several processes and the backend is not JAX.
+        InputError: there are several processes and the backend is not JAX, or several devices and
+            it is not TensorFlow.
     """
     rank, _, count = os.environ.get(PLACE, "0/1").partition("/")
     if not (rank.isdigit() and count.isdigit() and int(rank) < int(count)):
@@ -48,6 +54,8 @@ def join():
             "process."
         )
     rank, count = int(rank), int(count)
+    if os.environ.get(DEVICES, "1") != "1":
+        return Team(devices=_devices(os.environ[DEVICES], count))
     if count > 1:
         if keras.backend.backend() != "jax":
             raise InputError(
@@ -61,19 +69,45 @@ def join():
     return Team(rank, count)
 
 
+def _devices(given, processes):
+    if not given.isdigit() or int(given) < 1 or processes > 1:
+        raise InputError(
+            f"{DEVICES} expects a number of devices for one process; received {given} for "
+            f"{processes}. Use either several processes or several devices."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            "Training on several devices of one process expects KERAS_BACKEND=tensorflow; received "
+            f"{keras.backend.backend()}. On JAX use a process a device: kerasdnn launch -n."
+        )
+    return int(given)
+
+
 class Team:
-    """The processes of one training, seen from one of them.
+    """The processes, or the devices, of one training, seen from one process.
 
     Attributes:
         rank: int, the number of this process.
         count: int, how many there are.
+        devices: int, on how many this one trains.
     """
 
-    def __init__(self, rank=0, count=1):
-        self.rank, self.count = rank, count
-        self.distribution = (
-            keras.distribution.DataParallel(auto_shard_dataset=False) if count > 1 else None
-        )
+    def __init__(self, rank=0, count=1, devices=1):
+        self.rank, self.count, self.devices = rank, count, devices
+        self.distribution = None
+        if count > 1:
+            self.distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+        elif devices > 1:
+            self.distribution = backend.current().mirror_devices(devices)
+
+    def __str__(self):
+        kind = "processes" if self.count > 1 else "devices"
+        return f"{self.parts} {kind}" if self.parts > 1 else "one process"
+
+    @property
+    def parts(self):
+        """Into how many parts every batch is divided."""
+        return self.count * self.devices
 
     @contextlib.contextmanager
     def scope(self, seed=0):
@@ -115,10 +149,10 @@ class Team:
         Returns:
             keras.callbacks.History, the same in every process.
         """
-        if batch_size % self.count:
+        if batch_size % self.parts:
             raise InputError(
-                f"batch_size expects a multiple of the {self.count} processes; received "
-                f"{batch_size}. Each gets the same number of rows."
+                f"batch_size expects a multiple of the {self}; received {batch_size}. Each gets "
+                "the same number of rows."
             )
         if not model.built:
             raise InputError(
@@ -143,6 +177,33 @@ class Team:
                 resume_dir=resume_dir,
                 **options,
             )
+
+    def train(self, model, x, y=None, *, seed=0, **options):
+        """Trains a model that was built outside of `scope()`, with all processes or devices.
+
+        They train a copy, whose weights, statistics and optimizer state the model is then given:
+        it stays one of this process alone, to predict, evaluate and save with.
+
+        Args:
+            model: compiled `keras.Model`, built.
+            x: array, the whole inputs in every process.
+            y: array, the whole targets, or None.
+            seed: int.
+            **options: further arguments of `fit`.
+
+        Returns:
+            keras.callbacks.History.
+        """
+        if self.distribution is None:
+            return self.fit(model, x, y, seed=seed, **options)
+        with self.scope(seed):
+            copy = type(model).from_config(model.get_config())
+            copy.compile_from_config(model.get_compile_config())
+        copy.jit_compile, copy.run_eagerly = model.jit_compile, model.run_eagerly
+        _assign(copy, model)
+        history = self.fit(copy, x, y, seed=seed, **options)
+        _assign(model, copy)
+        return history
 
     def _agree(self, resume_dir, own):
         """Gives the newest whole state of rank 0 to all; returns where each finds its own."""
@@ -187,6 +248,20 @@ class Team:
         fresh = type(model).from_config(model.get_config())
         fresh.set_weights([keras.ops.convert_to_numpy(v) for v in model.weights])
         return fresh
+
+
+def _assign(model, other):
+    """Gives a model the state of another one of the same kind."""
+    for variable, value in zip(_state(model), _state(other), strict=True):
+        variable.assign(keras.ops.convert_to_numpy(value))
+
+
+def _state(model):
+    model.optimizer.build(model.trainable_variables)
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    optimizers = {id(variable) for variable in own}
+    return own + [v for v in model.optimizer.variables if id(v) not in optimizers]
 
 
 class _Share(Ordered):

@@ -80,7 +80,7 @@ def export(model, path=None, *, format="onnx"):
 
 def _plain(model):
     """The model in float32, with Keras' own batch normalization where it can be exchanged."""
-    from kerasdnn.run import _for_inference
+    from kerasdnn.inference import for_inference
 
     random = [
         layer.name
@@ -92,7 +92,7 @@ def _plain(model):
             f"Export expects a model without random augmentation; received {', '.join(random[:4])}"
             ". Export the network behind it."
         )
-    model = _for_inference(model)
+    model = for_inference(model)
     if conversion_problem(model) is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # inside composite layers the fused kernel stays

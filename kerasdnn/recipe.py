@@ -16,6 +16,7 @@ if __name__ == "__main__":
 import argparse
 import functools
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -80,10 +81,24 @@ def arguments(name, description, data, flags=None):
 
 
 def _guarded(story, path, spec, argv):
-    """Runs a recipe's story; turns bad input and signals into a sentence and an exit code."""
+    """Runs a recipe; turns bad input and signals into a sentence and an exit code."""
     name = path.stem
     parser = arguments(name, story.__globals__.get("__doc__"), spec.data, spec.flags)
     args = parser.parse_args(argv)
+    if "KERASDNN_PROCESS" not in os.environ:
+        return _told(story, path, spec, name, args)
+    from kerasdnn.recipe_team import joined
+
+    try:
+        with joined(args) as team:
+            return _told(story, path, spec, name, args, team)
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_INPUT
+
+
+def _told(story, path, spec, name, args, team=None):
+    """Runs a recipe's story; returns the exit code."""
     run = None
 
     def terminate(signum, frame):
@@ -92,7 +107,7 @@ def _guarded(story, path, spec, argv):
     in_main = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, terminate) if in_main else None
     try:
-        run = Run(name, path, spec, args, story.__globals__)
+        run = Run(name, path, spec, args, story.__globals__, team)
         story(run)
         if run.left:
             return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kerasdnn import console, results
 from kerasdnn.errors import InputError
+from kerasdnn.inference import for_inference
 from kerasdnn.results import Trial
 
 SECONDS_TO_LOSE = 5.0  # a training that is killed loses the epochs since the last save, and these
@@ -24,7 +25,7 @@ class Run:
         result: the content of result.json after `finish()`, None before.
     """
 
-    def __init__(self, name, path, spec, args, constants):
+    def __init__(self, name, path, spec, args, constants, team=None):
         if args.seeds < 1:
             raise InputError(
                 f"--seeds expects at least 1; received {args.seeds}. Leave it out for 1."
@@ -38,7 +39,12 @@ class Run:
         self.seed, self.fits = None, 0  # of the trial that runs now
         self.settings = {k: v for k, v in constants.items() if k.isupper() and _plain(v)}
         self.out = console.console()
+        self.team = team  # of several processes or devices, or None
         self.folder, self.progress = self._open_folder()
+        if team is not None:
+            from kerasdnn.recipe_team import agreed
+
+            self.progress = agreed(team, self.progress)
 
     def _open_folder(self):
         """Makes a new folder, or with `--resume` opens the newest one that has no result yet."""
@@ -209,15 +215,18 @@ class Run:
         Returns:
             dict of lists, one number an epoch.
         """
+        from kerasdnn.recipe_team import trainer
         from kerasdnn.resume import exact_fit
 
         self.fits += 1
         doctors = self._doctors()
-        history = exact_fit(
+        looks = [*callbacks, *doctors]
+        train = trainer(self.team, model, x, looks, options, self.say) or exact_fit
+        history = train(
             model,
             x,
             y,
-            callbacks=[*callbacks, *doctors, console.epoch_lines(label)],
+            callbacks=[*looks, console.epoch_lines(label)],
             resume_dir=self._states() / f"fit-{self.fits}",
             min_seconds=SECONDS_TO_LOSE,
             facts={"recipe": hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]},
@@ -301,7 +310,7 @@ class Run:
             return
         results.write_weights(self.folder / f"weights-seed{seed}.npz", done.model)
         if seed == self.seeds[0]:
-            _for_inference(done.model).save(self.folder / "model.keras")
+            for_inference(done.model).save(self.folder / "model.keras")
 
     def trained_model(self):
         """Returns the technique's model of the first seed, or None if it kept none."""
@@ -359,36 +368,6 @@ def _own_variables(model):
     """Returns weights, statistics and seeds."""
     metrics = {id(variable) for variable in model.metrics_variables}
     return [variable for variable in model.variables if id(variable) not in metrics]
-
-
-def _for_inference(model):
-    """Returns the model as it is used to predict, on any machine: float32 and no optimizer state.
-
-    Optimizer state would triple the file, and bfloat16 is slow where the CPU only emulates it.
-    """
-    if type(model).__module__.startswith("kerasdnn."):
-        return model  # a model class of our own also knows how to go on training
-    config = model.get_config()
-    if getattr(model, "optimizer", None) is None and not _half(config):
-        return model
-    fresh = type(model).from_config(_in_float32(config))  # cloning would compile it again
-    fresh.set_weights(model.get_weights())
-    return fresh
-
-
-def _half(config):
-    return _in_float32(config) != config
-
-
-def _in_float32(config):
-    """Returns a configuration in which every mixed-precision policy is float32."""
-    if isinstance(config, list | tuple):
-        return type(config)(_in_float32(entry) for entry in config)
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "DTypePolicy" and "mixed" in config["config"]["name"]:
-        return {**config, "config": {**config["config"], "name": "float32"}}
-    return {key: _in_float32(value) for key, value in config.items()}
 
 
 def _plain(value):

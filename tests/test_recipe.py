@@ -203,17 +203,17 @@ def test_trial_defaults():
 
 
 def test_saved_model_carries_no_optimizer_and_predicts_the_same(tmp_path):
-    from kerasdnn.run import _for_inference
+    from kerasdnn.inference import for_inference
 
     import keras
     import numpy as np
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    assert _for_inference(model) is model  # never compiled: nothing to leave out
+    assert for_inference(model) is model  # never compiled: nothing to leave out
     model.compile("adam", "mse")
     x = np.ones((8, 4), "float32")
     model.fit(x, np.ones((8, 3), "float32"), verbose=0)
-    lean = _for_inference(model)
+    lean = for_inference(model)
     model.save(tmp_path / "whole.keras")
     lean.save(tmp_path / "lean.keras")
     assert not lean.compiled
@@ -223,7 +223,7 @@ def test_saved_model_carries_no_optimizer_and_predicts_the_same(tmp_path):
 
 
 def test_saved_model_is_float32_though_trained_in_half_precision():
-    from kerasdnn.run import _for_inference
+    from kerasdnn.inference import for_inference
 
     import keras
     import numpy as np
@@ -231,7 +231,7 @@ def test_saved_model_is_float32_though_trained_in_half_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2, dtype="float32")])
-    lean = _for_inference(model)
+    lean = for_inference(model)
     x = np.linspace(-1, 1, 32, dtype="float32").reshape(8, 4)
     assert lean.layers[0].layers[0].compute_dtype == "float32"
     np.testing.assert_allclose(lean(x), model(x), atol=2e-2)

@@ -123,3 +123,23 @@ def peek_batch(arguments, count=1):
         lambda: iter(batches), output_signature=iterator.element_spec
     )
     return (batches[0] if batches else None), (iter(again),)
+
+
+def mirror_devices(count):
+    """Returns the strategy that trains on several devices of this machine at once.
+
+    The GPUs where there are so many; else the CPU is divided, which shows the same and gains
+    nothing. To be called before anything is computed.
+
+    Args:
+        count: int, how many devices.
+
+    Raises:
+        RuntimeError: something was computed before.
+    """
+    kind = "GPU" if len(tf.config.list_physical_devices("GPU")) >= count else "CPU"
+    if kind == "CPU":
+        (cpu, *_) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(cpu, parts)
+    return tf.distribute.MirroredStrategy([f"{kind}:{index}" for index in range(count)])

@@ -18,6 +18,7 @@ def run_together(
     host="127.0.0.1",
     port=None,
     insecure=False,
+    devices=1,
     out=None,
 ):
     """Runs `command` in several processes that `kerasdnn.distributed.join` connects.
@@ -30,6 +31,7 @@ def run_together(
         host: str, name or address of this machine at which they meet.
         port: int, or None for a free one.
         insecure: bool, whether others may reach it.
+        devices: int, on how many devices one process of TensorFlow trains.
         out: stream for their lines; default the standard output.
 
     Returns:
@@ -37,7 +39,12 @@ def run_together(
     """
     if processes < 1:
         raise InputError(f"-n expects at least 1 process; received {processes}.")
-    backend = os.environ.get("KERAS_BACKEND", "jax")
+    if devices < 1 or (devices > 1 and processes > 1):
+        raise InputError(
+            f"--devices expects at least 1, and -n 1; received {devices} and -n {processes}. Use "
+            "either several processes of JAX or several devices of one of TensorFlow."
+        )
+    backend = os.environ.get("KERAS_BACKEND", "jax" if devices == 1 else "tensorflow")
     if processes > 1 and backend != "jax":
         raise InputError(
             f"Training by several processes expects KERAS_BACKEND=jax; received {backend}. Unset "
@@ -53,6 +60,7 @@ def run_together(
                     "KERAS_BACKEND": "jax" if processes > 1 else backend,
                     "KERASDNN_PROCESS": f"{rank}/{processes}",
                     "KERASDNN_ADDRESS": place,
+                    "KERASDNN_DEVICES": str(devices),
                     "KERASDNN_ATTEMPT": str(attempt),
                 }
                 group.start(str(rank), command, environment)

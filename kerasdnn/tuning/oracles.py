@@ -1,22 +1,17 @@
 """Keras Tuner searches that never try a point twice and go on where they were stopped."""
 
 import itertools
-import warnings
 
 from kerasdnn.tuning import space
+from kerasdnn.tuning.surrogate import expected_improvement
 
 import keras_tuner
 import numpy as np
-from scipy import optimize, stats
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 ENUMERATED = 4096  # points of a space that are all looked at; of a larger one a sample is
 SAMPLED = 512  # random points, and as many around the best ones
 NEAR_BEST, NEAR_WIDTH = 5, 0.1  # best points to look around, and how far
-OWN_LENGTHS = 5  # trials a coordinate from which on each has a length of its own
-STEPS = 15  # of L-BFGS on the likelihood; each fit starts where the last one ended
+FAR_APART = 3  # trials that are completed before expectations decide
 
 
 class _NoRepeatOracle(keras_tuner.Oracle):
@@ -55,7 +50,7 @@ class NoRepeatBayesianOracle(_NoRepeatOracle):
         super().__init__(objective=objective, max_trials=max_trials, seed=seed, **kwargs)
         self.seed = seed  # Keras Tuner replaces a seed of 0 by a random one
         self.num_initial_points = num_initial_points
-        self._theta = None
+        self._best_draw = None
 
     def populate_space(self, trial_id):
         """Returns the next point, as Keras Tuner asks for it."""
@@ -72,10 +67,9 @@ class NoRepeatBayesianOracle(_NoRepeatOracle):
         if not pool:
             return self._answer(None)
         done = [t for t in self.trials.values() if t.status == "COMPLETED"]
-        first = self.num_initial_points or len(space.tunable(hps)) + 1
-        if len(done) < first:
+        if len(done) < (self.num_initial_points or FAR_APART):
             return self._answer(self._far_from(tried, pool, random))
-        return self._answer(pool[int(np.argmax(self._expected_improvement(done, pool)))])
+        return self._answer(self._most_promising(done, pool, random))
 
     def _pool(self, tried, random):
         """Returns untried points: all of them, or for a large space a sample."""
@@ -122,68 +116,37 @@ class NoRepeatBayesianOracle(_NoRepeatOracle):
         apart = np.linalg.norm(candidates[:, None] - np.array(seen)[None], axis=-1).min(1)
         return pool[some[int(apart.argmax())]]
 
-    def _expected_improvement(self, done, pool):
+    def _most_promising(self, done, pool, random):
         hps, sign = self.hyperparameters, -1.0 if self.objective.direction == "max" else 1.0
-        x = [space.coordinates(hps, t.hyperparameters.values) for t in done]
-        y = [sign * t.score for t in done]
-        worst = max(y)
+
+        def at(values):
+            return space.coordinates(hps, values)
+
+        tried = [at(t.hyperparameters.values) for t in done]
+        values = [sign * t.score for t in done]
+        worst = max(values)
         for trial in self.trials.values():
             if trial.status in ("FAILED", "INVALID"):  # keep away from where training fails
-                x.append(space.coordinates(hps, trial.hyperparameters.values))
-                y.append(worst)
-        x, y = np.array(x), np.nan_to_num(np.array(y), posinf=worst, neginf=min(y))
-        model = self._fit(x, y)
-        waiting = [
-            space.coordinates(hps, t.hyperparameters.values) for t in self.ongoing_trials.values()
-        ]
-        if waiting:  # as if they had ended as expected, so that others look elsewhere
-            x = np.concatenate([x, waiting])
-            y = np.concatenate([y, model.predict(np.array(waiting))])
-            model = self._fit(x, y)
-        mean, deviation = model.predict(
-            np.array([space.coordinates(hps, p) for p in pool]), return_std=True
+                tried.append(at(trial.hyperparameters.values))
+                values.append(worst)
+        gain, self._best_draw = expected_improvement(
+            np.array(tried),
+            np.nan_to_num(np.array(values), posinf=worst, neginf=min(values)),
+            np.array([at(point) for point in pool]),
+            space.groups(hps),
+            random,
+            waiting=np.array([at(t.hyperparameters.values) for t in self.ongoing_trials.values()]),
+            best=self._best_draw,
         )
-        gain = min(y) - mean
-        deviation = np.maximum(deviation, 1e-12)
-        z = gain / deviation
-        # EI = (best - mean) cdf(z) + deviation pdf(z)
-        return gain * stats.norm.cdf(z) + deviation * stats.norm.pdf(z)
-
-    def _fit(self, x, y):
-        # With few trials, a length for each coordinate makes some of them look irrelevant.
-        own = len(x) >= OWN_LENGTHS * x.shape[1]
-        kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(
-            np.full(x.shape[1], 0.5) if own else 0.5, (1e-1, 2.0), nu=2.5
-        ) + WhiteKernel(1e-3, (1e-6, 1e-1))
-        if self._theta is not None and len(self._theta) == len(kernel.theta):
-            kernel = kernel.clone_with_theta(self._theta)
-
-        def few_steps(objective, start, bounds):
-            found = optimize.minimize(
-                objective,
-                start,
-                jac=True,
-                bounds=bounds,
-                method="L-BFGS-B",
-                options={"maxiter": STEPS},
-            )
-            return found.x, found.fun
-
-        model = GaussianProcessRegressor(kernel, optimizer=few_steps, normalize_y=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a bound that is reached is fine
-            model.fit(x, y)
-        self._theta = model.kernel_.theta
-        return model
+        return pool[int(np.argmax(gain))]
 
     def get_state(self):
         """Returns what a resumed search needs."""
-        theta = None if self._theta is None else [float(v) for v in self._theta]
         return {
             **super().get_state(),
             "num_initial_points": self.num_initial_points,
             "oracle_seed": self.seed,
-            "theta": theta,
+            "best_draw": self._best_draw,
         }
 
     def set_state(self, state):
@@ -191,7 +154,7 @@ class NoRepeatBayesianOracle(_NoRepeatOracle):
         super().set_state(state)
         self.num_initial_points = state["num_initial_points"]
         self.seed = state["oracle_seed"]
-        self._theta = None if state["theta"] is None else np.array(state["theta"])
+        self._best_draw = state["best_draw"]
 
 
 class ResumableGridOracle(_NoRepeatOracle):

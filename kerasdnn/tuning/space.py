@@ -104,3 +104,12 @@ def coordinates(hyperparameters, values):
         else:
             vector.append(hp.value_to_prob(value))
     return vector
+
+
+def groups(hyperparameters):
+    """Returns for each of the `coordinates` the number of the parameter that it belongs to."""
+    found = []
+    for number, hp in enumerate(tunable(hyperparameters)):
+        unordered = type(hp).__name__ == "Choice" and not hp.ordered
+        found += [number] * (len(hp.values) if unordered else 1)
+    return found

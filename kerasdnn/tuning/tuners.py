@@ -11,17 +11,17 @@ class NoRepeatBayesian(keras_tuner.Tuner):
     A drop-in for `keras_tuner.BayesianOptimization`, which in a space of six points and with 16
     trials tries five. Differences: tried points are left out of the proposals, and when a finite
     space is used up the search ends and says so; the first trial is the default configuration, the
-    next ones lie far apart; unordered choices have a coordinate each; the Gaussian process
-    (scikit-learn, Matern 5/2) is fitted once a proposal from where the
-    last fit ended and expected improvement is taken over a pool of points, which needs
-    milliseconds where 50 numerical descents need seconds; a search that is resumed proposes what
-    the undisturbed one would have.
+    next ones lie far apart; unordered choices have a coordinate each; expected improvement is taken
+    over a pool of points, as the mean over many length scales (Matern 5/2) that each count as much
+    as they explain the order of the scores, which needs milliseconds where a fit and 50 numerical
+    descents need half a second; a search that is resumed proposes what the undisturbed one would
+    have.
 
     Args:
         hypermodel: function of `HyperParameters` that returns a compiled model, or a `HyperModel`.
         objective: str or `keras_tuner.Objective`.
         max_trials: int, at most so many trials. Defaults to 10.
-        num_initial_points: int, trials before the first fit; default: the number of parameters + 1.
+        num_initial_points: int, completed trials before expectations decide. Defaults to 3.
         seed: int. Defaults to 0.
         hyperparameters: `HyperParameters` declared beforehand; several workers need it.
         tune_new_entries: bool, whether parameters that `hypermodel` adds are tuned.
