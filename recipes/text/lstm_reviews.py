@@ -4,7 +4,7 @@ Shows     what the gates of LSTM and GRU and reading in both directions buy over
 Concept   LSTM text model
 Paper     Hochreiter, Schmidhuber (1997), Long Short-Term Memory; Cho et al. (2014), arXiv:1406.1078
 Data      chinese_reviews, 13,891 / 3,472; also imdb_reviews, tfds:<name>, a CSV with text,label
-Expect    not measured yet
+Expect    0.8043 ± 0.0029 (3 seeds), 2.1 min a run; control 0.8442
 Target    char TF-IDF and logistic regression on the same split, the control of the table
 Run       python recipes/text/lstm_reviews.py          --predict "房间很干净"   --quick: under 30 s
 Change    UNITS, WIDTH, EPOCHS, LONGEST
