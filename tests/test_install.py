@@ -70,7 +70,7 @@ def test_wheel_in_an_empty_folder(installed, tmp_path):
         [installed / "python", "-c", "import kerasdnn; print(kerasdnn.__file__)"], tmp_path
     )
     assert str(ROOT) not in where
-    assert "vision/cnn_augmentation" in _run([installed / "kerasdnn", "list"], tmp_path)
+    assert "cnn_augmentation" in _run([installed / "kerasdnn", "list"], tmp_path)
     shown = _run([installed / "kerasdnn", "show", "cnn_augmentation"], tmp_path)
     assert shown == (ROOT / "recipes/vision/cnn_augmentation.py").read_text()
     (tmp_path / "mine.py").write_text(shown)
