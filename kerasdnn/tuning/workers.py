@@ -12,7 +12,7 @@ from pathlib import Path
 from kerasdnn.errors import InputError
 from kerasdnn.launch import Group, check_address, choose_port
 
-STOP_CHIEF = 20.0  # seconds for the chief to write the table
+STOP_CHIEF = 60.0  # seconds for the chief to write the table
 
 
 def run_workers(
