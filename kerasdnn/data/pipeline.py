@@ -5,6 +5,8 @@ from kerasdnn.data.ordered import Ordered
 import keras
 import tensorflow as tf
 
+WORKERS, AHEAD = 2, 4  # threads that gather batches; batches that may wait to be used
+
 
 class Pipeline(Ordered):
     """Arrays as a tf.data pipeline whose order is a function of (seed, epoch).
@@ -52,12 +54,14 @@ class Pipeline(Ordered):
     def rest(self, start):
         """Returns a `tf.data.Dataset` without the first `start` batches of every epoch."""
         steps = tf.data.Dataset.range(start, self.steps)
-        data = steps.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        data = steps.map(self._batch, num_parallel_calls=WORKERS, deterministic=True)
         options = tf.data.Options()
         # The order is a variable: it is read anew, not copied into the graph.
         options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
+        # The end of an epoch would wait for the tuner's thread, which sleeps for up to a minute.
+        options.autotune.enabled = False
         options.experimental_optimization.apply_default_optimizations = False
-        return data.with_options(options).prefetch(tf.data.AUTOTUNE)
+        return data.with_options(options).prefetch(AHEAD)
 
     def _batch(self, step):
         first = step * self.batch_size
