@@ -158,15 +158,20 @@ def exact_fit(
 def _source(x, y, sample_weight, batch_size, seed, shuffle):
     if isinstance(x, Ordered | OrderedBatches):
         return x
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     if isinstance(x, keras.utils.PyDataset):
-        return OrderedBatches(x, seed=seed, shuffle=shuffle)
+        if not on_tensorflow:
+            return OrderedBatches(x, seed=seed, shuffle=shuffle)
+        from kerasdnn.data.pipeline import BatchPipeline
+
+        return BatchPipeline(x, seed=seed, shuffle=shuffle)
     if not hasattr(x, "__array__") and hasattr(x, "element_spec"):
         raise InputError(
             "An exact resume needs data that can begin inside an epoch; a tf.data.Dataset cannot. "
             "Give arrays, a keras.utils.PyDataset or a kerasdnn.data.Pipeline."
         )
     options = {"batch_size": batch_size, "seed": seed, "shuffle": shuffle}
-    if keras.backend.backend() == "tensorflow":
+    if on_tensorflow:
         from kerasdnn.data.pipeline import Pipeline
 
         return Pipeline(x, y, sample_weight, **options)  # its threads gather batches ahead

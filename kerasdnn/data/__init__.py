@@ -6,6 +6,7 @@ Nothing is imported until it is used, so naming and listing data sets costs almo
 import importlib
 
 _HOMES = {
+    "BatchPipeline": "pipeline",
     "Dataset": "base",
     "LengthBatches": "batches",
     "Vocabulary": "text",

@@ -130,6 +130,70 @@ def test_pipeline_is_ordered_the_same():
     assert data.rest(0).element_spec == data.rest(2).element_spec
 
 
+def test_batches_are_made_ahead_and_stay_the_same():
+    pytest.importorskip("tensorflow")
+    from kerasdnn.data import BatchPipeline
+
+    lengths = np.arange(1, 31) % 6 + 1
+    x = (np.arange(6) < lengths[:, None]).astype("int32") * np.arange(30)[:, None]
+
+    def batches():
+        return LengthBatches(x, Y[:1].repeat(30), lengths, buckets=(3, 6), batch_size=4, seed=1)
+
+    plain = OrderedBatches(batches(), shuffle=False)
+    data = BatchPipeline(batches(), shuffle=False)
+    for epoch in (0, 2):
+        plain.begin(epoch)
+        data.begin(epoch)
+        for start in (0, 3):
+            parts = list(data.rest(start))
+            assert len(parts) == int(data.rest(start).cardinality()) == len(plain) - start
+            for index, part in enumerate(parts):
+                for got, expected in zip(part, plain[index + start], strict=True):
+                    np.testing.assert_array_equal(got, expected)
+    assert data.rest(0).element_spec[0].shape.as_list() == [None, None]
+    assert data.rest(0).options().autotune.enabled is False
+
+
+def test_hooks_of_a_data_set_are_called_once_an_epoch():
+    pytest.importorskip("tensorflow")
+    from kerasdnn.data import BatchPipeline
+
+    class Counting(keras.utils.PyDataset):
+        def __init__(self, targets=Y[:2], **kwargs):
+            super().__init__(**kwargs)
+            self.calls, self.targets = [], targets
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return X[:2], self.targets
+
+        def on_epoch_begin(self):
+            self.calls.append("begin")
+
+        def on_epoch_end(self):
+            self.calls.append("end")
+
+    own = Counting()
+    rest = BatchPipeline(own).rest(0)
+    for _ in range(2):
+        assert len(list(rest)) == 3
+    assert own.calls == ["begin", "end"] * 2
+    # What tf.data cannot take, or Keras makes ahead itself, is left to Keras.
+    assert isinstance(BatchPipeline(Counting(targets=None)).rest(0), keras.utils.PyDataset)
+    assert isinstance(BatchPipeline(Counting(workers=2)).rest(0), keras.utils.PyDataset)
+
+
+def test_an_epoch_of_a_pipeline_does_not_wait_for_the_autotuner():
+    pytest.importorskip("tensorflow")
+    from kerasdnn.data import Pipeline
+
+    # Its thread sleeps between its rounds, and the end of an iterator waits for it.
+    assert Pipeline(X, Y, batch_size=4).rest(0).options().autotune.enabled is False
+
+
 def test_pipeline_augments_by_seed_epoch_and_batch():
     tf = pytest.importorskip("tensorflow")
     from kerasdnn.data import Pipeline
