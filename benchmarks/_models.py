@@ -27,6 +27,21 @@ def batch_size(name):
     return {"cnn": CNN_BATCH, "lstm": LSTM_BATCH, "transformer": TRANSFORMER_BATCH}[name]
 
 
+def feed(x, y, size):
+    """Returns what a Keras candidate trains on: the arrays in their order, as arguments of `fit`.
+
+    On TensorFlow all go through kerasdnn's pipeline: the end of Keras' own waits for tf.data's
+    tuner, for up to as long as the training took, which would hide the step.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return {"x": x, "y": y, "batch_size": size, "shuffle": False}
+    from kerasdnn.data import Pipeline
+
+    return {"x": Pipeline(x, y, batch_size=size, shuffle=False).rest(0)}
+
+
 def keras_model(name, ours):
     """Returns a compiled model from Keras' own layers, or with those of kerasdnn."""
     import keras

@@ -10,7 +10,7 @@ import time
 from kerasdnn import bench
 
 import numpy as np
-from _models import data, keras_model  # beside this script
+from _models import data, feed, keras_model  # beside this script
 
 PLAIN = "no callback"
 LIMIT = 1.03  # the doctor's at its default cadence
@@ -73,7 +73,8 @@ class Epochs:
 
     def __init__(self, model, name):
         self.name = name
-        self.model, self.x, self.y, self.batch_size = epoch_of(model)
+        self.model, self.x, self.y, size = epoch_of(model)
+        self.arrays = feed(self.x, self.y, size)
         try:
             self.callbacks = made(name, self.x, self.y)
         except AttributeError as error:
@@ -92,11 +93,8 @@ class Epochs:
         )
         begin = time.perf_counter()
         self.model.fit(
-            self.x,
-            self.y,
-            batch_size=self.batch_size,
+            **self.arrays,
             epochs=epochs,
-            shuffle=False,
             verbose=0,
             callbacks=[*self.callbacks, clock],
         )

@@ -11,6 +11,7 @@ from kerasdnn import layers as ours
 
 import keras
 import numpy as np
+from _models import feed  # beside this script
 from keras import layers
 
 BATCHES = 4
@@ -105,8 +106,10 @@ def candidate(shape, make):
     data = np.random.default_rng(0).normal(size=(BATCHES * shape[0], *shape[1:])).astype("float32")
     target = np.zeros((len(data), 1), "float32")
 
+    arrays = feed(data, target, shape[0])
+
     def work():
-        model.fit(data, target, batch_size=shape[0], verbose=0, shuffle=False)
+        model.fit(**arrays, verbose=0)
         return len(data)
 
     return bench.Local(work)

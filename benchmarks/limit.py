@@ -11,7 +11,7 @@ from kerasdnn import bench
 
 import keras
 import numpy as np
-from _models import batch_size, data, keras_model  # beside this script
+from _models import batch_size, data, feed, keras_model  # beside this script
 
 CONVOLUTIONS = ((14, 64, 64), (7, 128, 128), (14, 128, 128), (14, 256, 256))  # side, in, out
 MATRICES = (1024, 2048)
@@ -64,8 +64,10 @@ def training(dtype):
         model.jit_compile = False
     flop = flop_of_training(model) * len(x)
 
+    arrays = feed(x, y, batch_size("cnn"))
+
     def work():
-        model.fit(x, y, batch_size=batch_size("cnn"), verbose=0, shuffle=False)
+        model.fit(**arrays, verbose=0)
         return flop
 
     return bench.Local(work)

@@ -8,7 +8,7 @@ import sys
 
 from kerasdnn import bench
 
-from _models import batch_size, data, keras_model, torch_model  # beside this script
+from _models import batch_size, data, feed, keras_model, torch_model  # beside this script
 
 MODELS = ("cnn", "lstm", "transformer")
 TORCH_SETTINGS = (
@@ -50,8 +50,10 @@ def work_of(model, candidate):
         made = choice.build()
         facts = {"setting": str(choice.setting)}
 
+    arrays = feed(x, y, size)
+
     def work():
-        made.fit(x, y, batch_size=size, verbose=0, shuffle=False)
+        made.fit(**arrays, verbose=0)
         return len(x)
 
     return work, facts
