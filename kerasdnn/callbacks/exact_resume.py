@@ -76,7 +76,7 @@ class ExactResume(keras.callbacks.Callback):
                 "Give for example every=100."
             )
         self.directory, self.every, self.keep = directory, every, keep
-        self.data, self.callbacks = data, list(callbacks)
+        self.data, self.given, self.callbacks = data, list(callbacks), list(callbacks)
         self.min_seconds, self.more_facts = min_seconds, dict(facts or {})
         self.say = say or (lambda text: print(text, file=sys.stderr))
         self.in_exact_fit = False
@@ -112,7 +112,7 @@ class ExactResume(keras.callbacks.Callback):
                     f"ExactResume(every={self.every}) can begin inside an epoch only in "
                     'kerasdnn.saving.exact_fit. Use that, or every="epoch".'
                 )
-            self.callbacks = [c for c in self.callbacks if c is not self]
+            self.callbacks = [c for c in self.given if c is not self]
             if self.model.history not in self.callbacks:
                 self.callbacks.append(self.model.history)
             self.open()

@@ -248,6 +248,17 @@ def test_plain_fit_goes_on_at_the_epoch(tmp_path):
         build().fit(X, Y, verbose=0, callbacks=[ExactResume(tmp_path / "c", every=3)])
 
 
+def test_one_callback_in_two_trainings(tmp_path):
+    expected, model = build(), build()
+    options = {"shuffle": False, "verbose": 0, "batch_size": 9}
+    history = expected.fit(X, Y, epochs=3, **options)
+    resume = ExactResume(tmp_path, say=lambda text: None)
+    for epochs in (2, 3):
+        again = model.fit(X, Y, epochs=epochs, callbacks=[resume], **options)
+    assert same(model, state(expected))
+    assert again.history == history.history
+
+
 @pytest.mark.parametrize("every", [0, 1.5, True])
 def test_every_is_a_number_of_steps(tmp_path, every):
     with pytest.raises(ValueError, match="or a number of steps; received"):
