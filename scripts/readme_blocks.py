@@ -45,8 +45,8 @@ TEXTS = {
     },
     "sprint": {
         "en": "`fast_cnn` reaches the test accuracy {accuracy} of Keras' plain convnet on "
-        "Fashion-MNIST {ratio:.1f} times as fast as that one's 15 epochs, with {cpu:.1f} times less "
-        "processor time.",
+        "Fashion-MNIST {ratio:.1f} times as fast as that one's 15 epochs, with {cpu:.1f} times "
+        "less processor time.",
         "zh": "在 Fashion-MNIST 上，`fast_cnn` 达到 Keras 普通卷积网络的测试准确率 {accuracy}，"
         "速度是后者 15 个轮次的 {ratio:.1f} 倍，处理器时间是其 1/{cpu:.1f}。",
     },
