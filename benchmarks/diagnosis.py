@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import comparators, programs
+from benchmarks import _comparators, programs
 from kerasdnn.console import print_table
 from kerasdnn.diagnosis import diagnose, repair
 from kerasdnn.diagnosis.judgement import LEARNED
@@ -124,9 +124,9 @@ def one(case, seed, args):
         "skill": report.evidence.run.skill if report.evidence.run else None,
         "notes": report.notes,
     }
-    run["sk-autod"] = comparators.sk_autod(report)
-    run["runmedic"] = comparators.runmedic(report)
-    run["Keras"] = comparators.keras_warnings(made) if hasattr(made.x, "__array__") else []
+    run["sk-autod"] = _comparators.sk_autod(report)
+    run["runmedic"] = _comparators.runmedic(report)
+    run["Keras"] = _comparators.keras_warnings(made) if hasattr(made.x, "__array__") else []
     if args.repair and case.expect:
         result = repair(made, report, seconds=2 * args.seconds)
         run["before"], run["after"] = result.before.score, result.after.score
