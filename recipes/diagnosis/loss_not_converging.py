@@ -95,7 +95,7 @@ CAUSES = {
     "network too complex": (few_and_wrong, {"hidden": (512,), "epochs": 40}, "fit.overfit"),
     "too much regularization": (None, {"l2": 1.0}, "reg.strong"),
     "too few, unbalanced data": (unbalanced, {"epochs": 6}, "data.imbalance"),
-    "too few epochs": (None, {"epochs": 1}, "fit.epochs lr.low"),
+    "too few epochs": (None, {"epochs": 1, "optimizer": Adam}, "fit.epochs lr.low"),
 }
 # A network that is too simple or too complex is not repaired but chosen, by cross-validation.
 CHOICES = {
