@@ -5,7 +5,7 @@ Shows     that a small network that sees a tenth of the images learns more from 
 Concept   knowledge distillation
 Paper     Hinton, Vinyals, Dean (2015), arXiv:1503.02531, sections 3 and 6
 Data      fashion_mnist_bundled, 10,000 / 2,000
-Expect    not measured yet
+Expect    0.5780 ± 0.0953 (5 seeds), 0.2 min a run; control 0.0000
 Target    0.82, of the gap in test errors on MNIST (teacher 67, student 146, distilled 74)
 Run       python recipes/compression/distillation.py          --quick: under 30 s
 Change    TEMPERATURE, LABEL_WEIGHT, IMAGES, STUDENT, TEACHER
