@@ -85,6 +85,24 @@ def test_unknown_benchmark_is_one_sentence(capsys):
     assert "There is no benchmark 'nonsense'" in capsys.readouterr().err
 
 
+def test_an_operation_does_not_count_what_it_encloses(monkeypatch):
+    proto = pytest.importorskip("tensorflow.tsl.profiler.protobuf.xplane_pb2")
+    monkeypatch.syspath_prepend(bench.folder())
+    import hotspots
+
+    space = proto.XSpace()
+    plane = space.planes.add()
+    for number, name in enumerate(("net/dense/MatMul:_MklMatMul#id=1#", "Run"), 1):
+        plane.event_metadata[number].name = name
+    line = plane.lines.add()
+    for number, begin, end in ((2, 0, 10), (1, 1, 4), (1, 5, 7)):  # two products within a run
+        line.events.add(metadata_id=number, offset_ps=begin, duration_ps=end - begin)
+    seconds, calls = hotspots.summed(space.SerializeToString())
+    assert {name: round(value * 1e12) for name, value in seconds.items()} == {"MatMul": 5, "Run": 5}
+    assert calls["MatMul"] == 2
+    assert [hotspots.is_operation(name) for name in ("MatMul", "Run")] == [True, False]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", catalog.benchmark_names())
 def test_help_of_every_benchmark(name):
