@@ -1,6 +1,6 @@
 """What callbacks cost: time of an epoch with each, over that without, from the second epoch on.
 
-python benchmarks/callbacks.py --models cnn mlp --rounds 4 --seconds 5
+python benchmarks/callbacks.py --models cnn mlp --rounds 3 --seconds 5
 """
 
 import sys
@@ -15,7 +15,7 @@ from _models import data, feed, keras_model  # beside this script
 PLAIN = "no callback"
 LIMIT = 1.03  # the doctor's at its default cadence
 MLP_BATCH, MLP_STEPS, MLP_HIDDEN = 32, 250, 64
-CNN_REPEATS = 8  # times the few batches of the CNN make an epoch
+CNN_REPEATS = 3  # times the few batches of the CNN make an epoch
 
 
 def epoch_of(model):
@@ -115,7 +115,7 @@ class Epochs:
 
 
 def main(argv=None):
-    flags = bench.parser(__doc__, rounds=4, seconds=5.0)
+    flags = bench.parser(__doc__, rounds=3, seconds=5.0)
     flags.add_argument("--models", nargs="*", choices=("cnn", "mlp"), default=["cnn", "mlp"])
     args = flags.parse_args(argv)
     tables = {}
