@@ -5,7 +5,7 @@ Shows     that nine of ten weights of a trained CNN can be zero at almost no los
 Concept   pruning
 Paper     Han et al. (2015), arXiv:1506.02626; Zhu, Gupta (2017), arXiv:1710.01878
 Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
-Expect    not measured yet
+Expect    0.9360 ± 0.0011 (3 seeds), 11.8 min a run; control 0.9388
 Target    none published for this network; LeNet-300-100 loses nothing at 92 % (Han et al.)
 Run       python recipes/compression/magnitude_pruning.py          --quick: under 30 s
 Change    SPARSITY, EPOCHS, `scope` and `schedule` of PruneToSparsity
