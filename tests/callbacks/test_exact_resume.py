@@ -249,10 +249,11 @@ def test_plain_fit_goes_on_at_the_epoch(tmp_path):
 
 
 def test_one_callback_in_two_trainings(tmp_path):
-    expected, model = build(), build()
+    expected = build()
     options = {"shuffle": False, "verbose": 0, "batch_size": 9}
-    history = expected.fit(X, Y, epochs=3, **options)
-    resume = ExactResume(tmp_path, say=lambda text: None)
+    alone = ExactResume(tmp_path / "a", say=lambda text: None)
+    history = expected.fit(X, Y, epochs=3, callbacks=[alone], **options)
+    model, resume = build(), ExactResume(tmp_path / "b", say=lambda text: None)
     for epochs in (2, 3):
         again = model.fit(X, Y, epochs=epochs, callbacks=[resume], **options)
     assert same(model, state(expected))
