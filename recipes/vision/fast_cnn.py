@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import layers
 
-# --- Settings: chosen on 5,000 held-out training images; the runs below train on all of them ----
+# --- Settings: chosen on 5,000 held-out training images, the epochs of FULL by their time ---------
 IMAGE_SIZE = (28, 28)  # pixels; other images are resized to it
 # What is meant to be fast: the stem halves the image at once, so no layer works on 28 x 28; the
 # rate rises and falls within a few epochs; an image is mirrored every other time it is seen instead
