@@ -9,7 +9,7 @@ Data      fashion_mnist, 60,000 / 10,000 (bundled: 10,000 / 2,000)
 Expect    0.9309 ± 0.0004 (3 seeds), 1.3 min a run; control 0.9041
 Target    0.901, the plain convnet of keras.io's "Simple MNIST convnet" after its 15 epochs
 Run       python recipes/vision/fast_cnn.py --seeds 3          --quick: under 30 s
-Change    SPRINT, FULL, AUGMENTED
+Change    SPRINT, FULL, the class `Views`
 """
 
 import sys
